@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Every default and bound a user can meet, with its unit in its name. */
+#ifndef RASK_LIMITS_H
+#define RASK_LIMITS_H
+
+/* A payload of up to this many bytes travels inside the request or response slot itself: one cache
+ * line each way and no slab block. */
+#define RASK_INLINE_BYTES 32u
+
+/* Slots of one lane's request ring and of its response ring; a power of two. */
+#define RASK_RING_SLOTS_DEFAULT 256u
+#define RASK_RING_SLOTS_MIN 8u
+#define RASK_RING_SLOTS_MAX 4096u
+
+/* Largest request or response. Past it: -EMSGSIZE (request) or RASK_REPLY_TOO_LARGE (response). */
+#define RASK_PAYLOAD_BYTES_MAX_DEFAULT (16u << 20)
+#define RASK_PAYLOAD_BYTES_MAX_LIMIT (256u << 20)
+
+/* Smallest and largest block of a slab; the classes grow by a factor of four. */
+#define RASK_BLOCK_BYTES_MIN 256u
+#define RASK_BLOCK_BYTES_MAX (256u << 20)
+
+/* Slab that a segment starts with. More is added in extra segments when first needed, up to the cap. */
+#define RASK_SLAB_BYTES_DEFAULT (256u << 10)
+#define RASK_SLAB_BYTES_MIN (64u << 10)
+#define RASK_SLAB_BYTES_LIMIT (1u << 30)
+#define RASK_SLAB_BYTES_MAX_DEFAULT (128ull << 20)
+#define RASK_SLAB_BYTES_MAX_LIMIT (4ull << 30)
+
+/* Requests of one session that are reserved, queued, running or not yet released. */
+#define RASK_QUEUE_MAX_DEFAULT 4096u
+#define RASK_QUEUE_MAX_LIMIT (1u << 20)
+
+/* Workers of one supervisor, sessions of one supervisor. */
+#define RASK_WORKERS_MAX 256u
+#define RASK_SESSIONS_MAX 1024u
+
+/* A plugin's tables. Lengths count bytes without the terminating zero. */
+#define RASK_METHODS_MAX 256u
+#define RASK_METHOD_NAME_BYTES_MAX 47u
+#define RASK_METHOD_SUMMARY_BYTES_MAX 79u
+#define RASK_PLUGIN_NAME_BYTES_MAX 47u
+#define RASK_PLUGIN_VERSION_BYTES_MAX 31u
+
+/* How long rask_connect() and rask_spawn() wait for a worker that serves. */
+#define RASK_CONNECT_TIMEOUT_NS_DEFAULT 5000000000ull
+
+#endif

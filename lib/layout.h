@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* The one contract: every structure that two processes map, who writes it, and in which order.
+ *
+ * A session's arena. Every segment is a sealed memfd with one writing party (the bell has two: it holds nothing but
+ * futex words). Offsets follow from struct rk_params alone, which travels in control messages and is checked there: no
+ * offset is ever read from shared memory, except block references, which are checked against the mapping.
+ *
+ *   segment        offset            content                              written by  read by
+ *   -------        ------            -------                              ----------  -------
+ *   request        0                 rk_segment_header                    client      worker
+ *                  64                rk_waiter: client sleeps?            client      worker
+ *                  4096 + i*stride   lane i: rk_lane_request              client      worker i
+ *                    +0                consumed                             client      worker i
+ *                    +64               released[1008]                       client      worker i
+ *                    +4096             request ring, ring_slots * 64        client      worker i
+ *                  slab              blocks of 256 B to 64 KiB            client      workers
+ *   request extra  4096              blocks of one class                  client      workers
+ *   response       0                 rk_response_header                   worker      client
+ *     (one per       +64               taken                                worker      client
+ *      lane)         +128              rk_waiter: worker sleeps?            worker      client
+ *                  4096              response ring, ring_slots * 64       worker      client
+ *                  slab              blocks of 256 B to 64 KiB            worker      client
+ *   response extra 4096              blocks of one class                  worker      client
+ *   status         0                 rk_status_page                       worker      supervisor, tools
+ *   bell           64                the client's futex word              all         client
+ *                  128 + i*64        lane i's futex word                  all         worker i
+ *   control word   64                one counter                          supervisor  one worker or one client
+ *
+ * Ordering table. `heavy` is a membarrier by the reader's side, or a full fence on both sides where that is missing.
+ *
+ * | id | word               | writer -> reader   | store            | load             | what the reader may rely on                        | if weakened                                   |
+ * |----|--------------------|--------------------|------------------|------------------|----------------------------------------------------|-----------------------------------------------|
+ * | R1 | request sequence   | client -> worker   | release          | acquire          | the slot and its block are written                 | worker runs half a request                    |
+ * | R2 | response sequence  | worker -> client   | release          | acquire          | the slot and its block are written; handler is done| caller reads half a response, reuses a block early |
+ * | R3 | taken / cancel     | worker <-> client  | release, light   | relaxed, heavy   | cancel set and taken not reached: never runs       | a request that ran is reported as "not executed" |
+ * | R4 | waiter             | sleeper -> ringer  | release, heavy   | relaxed after light | either the sleeper sees the message or the ringer sees it sleep | a lost wake-up                |
+ * | R5 | consumed           | client -> worker   | release          | acquire          | response slots before it have been read            | a response overwrites one being read          |
+ * | R6 | released           | client -> worker   | release          | acquire          | nobody reads the block any more                    | a response overwrites a view                  |
+ * | R7 | control word       | supervisor -> party| release          | acquire          | a message was sent before                          | a message is seen late (50 ms re-check)       |
+ * | R8 | magic              | writer -> mapper   | release          | acquire          | the header is written                              | a half-built segment is accepted              |
+ * | R9 | status words       | worker -> tools    | release          | acquire          | each word is one that was true at some time        | none: figures only                            |
+ * | R10| bell               | ringer -> sleeper  | fetch_add        | acquire, by kernel | a changed bell does not sleep                    | a lost wake-up                                |
+ */
+#ifndef RK_LAYOUT_H
+#define RK_LAYOUT_H
+
+#include <assert.h>
+#include <rask/limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RK_LAYOUT 1u
+#define RK_MAGIC 0x6b736172676d3173ull
+#define RK_PAGE_BYTES 4096u
+#define RK_LINE_BYTES 64u
+#define RK_LINE_ALIGNED __attribute__((aligned(64)))
+
+enum rk_segment_kind {
+    RK_SEGMENT_REQUEST = 1,
+    RK_SEGMENT_REQUEST_EXTRA = 2,
+    RK_SEGMENT_RESPONSE = 3,
+    RK_SEGMENT_RESPONSE_EXTRA = 4,
+    RK_SEGMENT_STATUS = 5,
+    RK_SEGMENT_BELL = 6,
+    RK_SEGMENT_CONTROL = 7,
+    RK_SEGMENT_KIND_COUNT
+};
+
+/** Extra segments of a session, and of a lane's responses. Segment 0 is the base segment. */
+#define RK_SEGMENTS_MAX 128u
+/** Blocks of one lane's response slab, base and extra: one released word each. */
+#define RK_RESPONSE_BLOCKS_MAX 1008u
+/** Lanes of one session: every worker, and spares for incarnations that are not settled yet. */
+#define RK_LANES_MAX 320u
+#define RK_BLOCK_NONE UINT32_MAX
+
+/** What both sides compute every offset from. Chosen at attach, checked by rk_params_check(). */
+struct rk_params {
+    uint32_t ring_slots;
+    uint32_t lanes;
+    uint32_t payload_bytes_max;
+    uint32_t reserved;
+    uint64_t slab_bytes;
+    uint64_t slab_bytes_max;
+};
+static_assert(sizeof(struct rk_params) == 32, "travels in control messages");
+
+/** First line of every segment. magic is stored last (SYNC R8). */
+struct rk_segment_header {
+    uint32_t layout;
+    uint32_t fingerprint;
+    uint32_t kind;
+    uint32_t reserved0;
+    uint64_t bytes;
+    uint64_t reserved1[4];
+    uint64_t magic;
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_segment_header) == 64, "one line");
+static_assert(offsetof(struct rk_segment_header, magic) == 56, "magic last");
+
+/** The sleeper's side of a bell. Bits of `state`: RK_WAITER_*. Read on every publish, so it has a line of its own. */
+struct rk_waiter {
+    uint32_t state;
+    uint32_t reserved[15];
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_waiter) == 64, "one line");
+#define RK_WAITER_PARKED 1u /* asleep or about to be: ring */
+#define RK_WAITER_FENCED 2u /* publishers must fence before they read PARKED */
+
+/** Where a payload over RASK_INLINE_BYTES lies. `index` and `generation` are for response blocks: the client answers
+ * with released[index] = generation. */
+struct rk_block_ref {
+    uint64_t offset;
+    uint32_t segment;
+    uint32_t index;
+    uint32_t generation;
+    uint32_t reserved[3];
+};
+static_assert(sizeof(struct rk_block_ref) == 32, "takes the place of the inline bytes");
+
+enum rk_request_kind { RK_REQUEST_CALL = 1 };
+enum rk_response_kind { RK_RESPONSE_REPLY = 1 };
+
+/** One request. The sequence is the low half of the lane position + 1. */
+struct rk_request_slot {
+    uint32_t sequence; /* R1 */
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t method;
+    uint32_t length;
+    uint32_t cancel; /* R3 */
+    uint64_t ticket;
+    uint64_t deadline_ns;
+    union {
+        uint8_t bytes[RASK_INLINE_BYTES];
+        struct rk_block_ref block;
+    } payload;
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_request_slot) == 64, "a request is one cache line");
+static_assert(offsetof(struct rk_request_slot, kind) == 4, "layout");
+static_assert(offsetof(struct rk_request_slot, method) == 6, "layout");
+static_assert(offsetof(struct rk_request_slot, length) == 8, "layout");
+static_assert(offsetof(struct rk_request_slot, cancel) == 12, "layout");
+static_assert(offsetof(struct rk_request_slot, ticket) == 16, "layout");
+static_assert(offsetof(struct rk_request_slot, deadline_ns) == 24, "layout");
+static_assert(offsetof(struct rk_request_slot, payload) == 32, "layout");
+
+/** One response. `position` is the lane position of the request it answers. */
+struct rk_response_slot {
+    uint32_t sequence; /* R2 */
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t status;
+    uint32_t length;
+    int32_t code;
+    uint64_t ticket;
+    uint64_t position;
+    union {
+        uint8_t bytes[RASK_INLINE_BYTES];
+        struct rk_block_ref block;
+    } payload;
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_response_slot) == 64, "a response is one cache line");
+static_assert(offsetof(struct rk_response_slot, status) == 6, "layout");
+static_assert(offsetof(struct rk_response_slot, length) == 8, "layout");
+static_assert(offsetof(struct rk_response_slot, code) == 12, "layout");
+static_assert(offsetof(struct rk_response_slot, ticket) == 16, "layout");
+static_assert(offsetof(struct rk_response_slot, position) == 24, "layout");
+static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
+
+/** First page of the request segment. */
+struct rk_request_header {
+    struct rk_segment_header header;
+    struct rk_waiter client; /* R4 */
+};
+static_assert(offsetof(struct rk_request_header, client) == 64, "drawing");
+
+/** A lane's page in the request segment; its ring follows at +4096. */
+struct rk_lane_request {
+    uint64_t consumed; /* R5: response positions below it have been read */
+    uint64_t reserved[7];
+    uint32_t released[RK_RESPONSE_BLOCKS_MAX]; /* R6: generation of the block's last released use */
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_lane_request) == RK_PAGE_BYTES, "one page");
+static_assert(offsetof(struct rk_lane_request, released) == 64, "drawing");
+
+/** First page of a response segment; the ring follows at +4096. `taken` changes with every request and `worker` hardly
+ * ever, so they do not share a line. */
+struct rk_response_header {
+    struct rk_segment_header header;
+    uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
+    struct rk_waiter worker;        /* R4 */
+};
+static_assert(offsetof(struct rk_response_header, taken) == 64, "drawing");
+static_assert(offsetof(struct rk_response_header, worker) == 128, "drawing");
+
+enum rk_worker_stage {
+    RK_STAGE_STARTING = 0,
+    RK_STAGE_CHECKING = 1, /* reading the file */
+    RK_STAGE_LOADING = 2,  /* dlopen and constructors */
+    RK_STAGE_OPENING = 3,  /* the plugin's open() */
+    RK_STAGE_SERVING = 4,
+    RK_STAGE_DRAINING = 5,
+    RK_STAGE_STOPPED = 6,
+    RK_STAGE_COUNT
+};
+
+/** What a worker tells about itself. Figures only: nothing is decided from it but the wording of messages. */
+struct rk_status_page {
+    struct rk_segment_header header;
+    uint32_t stage RK_LINE_ALIGNED; /* R9, enum rk_worker_stage */
+    uint32_t pid;
+    uint32_t index;
+    uint32_t sessions;
+    /* The request being handled: odd epoch = inside a handler. Changes with every request. */
+    uint64_t epoch RK_LINE_ALIGNED; /* R9 */
+    uint64_t ticket;
+    uint32_t session;
+    uint32_t method;
+    uint64_t requests;
+    uint64_t handler_errors;
+    /* Rare counters. */
+    uint64_t parks RK_LINE_ALIGNED; /* R9 */
+    uint64_t rescues;
+    uint64_t bad_peer;
+};
+static_assert(offsetof(struct rk_status_page, stage) == 64, "drawing");
+static_assert(offsetof(struct rk_status_page, epoch) == 128, "drawing");
+static_assert(offsetof(struct rk_status_page, parks) == 192, "drawing");
+
+/** A futex word on a line of its own. */
+struct rk_bell {
+    uint32_t word; /* R10 */
+    uint32_t reserved[15];
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_bell) == 64, "one line");
+
+struct rk_bell_page {
+    struct rk_segment_header header;
+    struct rk_bell client;
+    struct rk_bell lane[];
+};
+static_assert(offsetof(struct rk_bell_page, client) == 64, "drawing");
+static_assert(offsetof(struct rk_bell_page, lane) == 128, "drawing");
+
+struct rk_control_page {
+    struct rk_segment_header header;
+    uint32_t word RK_LINE_ALIGNED; /* R7 */
+};
+static_assert(offsetof(struct rk_control_page, word) == 64, "drawing");
+
+/** Hash of every mapped size and offset of this build. Equal fingerprints mean the same layout. */
+uint32_t rk_layout_fingerprint(void);
+
+/** Are these parameters within the limits? Returns 0, or -EINVAL with the offending one in rask_last_error(). */
+int rk_params_check(const struct rk_params *params);
+
+/* Sizes and offsets, in bytes, of checked parameters. Sizes are whole pages. */
+uint64_t rk_request_segment_bytes(const struct rk_params *params);
+uint64_t rk_request_lane_offset(const struct rk_params *params, uint32_t lane);
+uint64_t rk_request_slab_offset(const struct rk_params *params);
+uint64_t rk_response_segment_bytes(const struct rk_params *params);
+uint64_t rk_response_slab_offset(const struct rk_params *params);
+uint64_t rk_bell_segment_bytes(const struct rk_params *params);
+
+/** Write a segment's header; magic last. `base` is zeroed memory of `bytes` bytes. */
+void rk_segment_header_init(void *base, enum rk_segment_kind kind, uint64_t bytes);
+
+/** Check a mapped header that a peer wrote. Returns 0, or -EPROTO with the field in rask_last_error(). */
+int rk_segment_header_check(const void *base, enum rk_segment_kind kind, uint64_t bytes);
+
+const char *rk_segment_kind_name(uint32_t kind);
+const char *rk_worker_stage_name(uint32_t stage);
+
+#endif

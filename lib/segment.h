@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Sealed memfd segments: the only file that calls mmap.
+ *
+ * The writer creates, maps read-write, populates, writes the header, seals (SHRINK|GROW|FUTURE_WRITE|SEAL) and only
+ * then hands the descriptor over. The bell has two writing parties and is sealed without FUTURE_WRITE. A receiver checks
+ * the seals (a superset: the kernel may add one), then the exact size, then that every page is allocated, and only then
+ * maps. Every mapping is MADV_DONTFORK. */
+#ifndef RK_SEGMENT_H
+#define RK_SEGMENT_H
+
+#include "layout.h"
+#include <stdint.h>
+
+struct rk_segment {
+    void *base; /* NULL: not mapped */
+    uint64_t bytes;
+    int fd; /* -1: none */
+};
+#define RK_SEGMENT_INIT                 \
+    {                                   \
+        .base = 0, .bytes = 0, .fd = -1 \
+    }
+
+/** Create, map read-write, populate, write the header, seal. `bytes` is a multiple of the page size.
+ * Errors: -ENOMEM (with the size in rask_last_error()), -EMFILE. *segment is unchanged on failure. */
+int rk_segment_create(struct rk_segment *segment, enum rk_segment_kind kind, uint64_t bytes);
+
+/** Check a received descriptor without mapping it. 0, or -EPROTO naming what is wrong. */
+int rk_segment_verify(int fd, enum rk_segment_kind kind, uint64_t bytes);
+
+/** Verify, map (read-only; the bell read-write), populate, check the header. Takes ownership of `fd` in every case: it is
+ * closed on failure. With keep_fd false it is closed on success, too (the mapping stays). -EPROTO, -ENOMEM. */
+int rk_segment_map(struct rk_segment *segment, int fd, enum rk_segment_kind kind, uint64_t bytes, bool keep_fd);
+
+/** Unmap and close. Harmless on RK_SEGMENT_INIT and when repeated. */
+void rk_segment_finish(struct rk_segment *segment);
+
+/** Close the descriptor, keep the mapping. */
+void rk_segment_close_fd(struct rk_segment *segment);
+
+/** Private memory that reads as zero in a forked child: one word, 1 in the process that created it. NULL on -ENOMEM.
+ * Freed with rk_fork_guard_destroy(). A party looks at it to know that it is still in its own process. */
+uint32_t *rk_fork_guard_create(void);
+void rk_fork_guard_destroy(uint32_t *guard);
+
+#endif
