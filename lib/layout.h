@@ -120,7 +120,15 @@ struct rk_block_ref {
 static_assert(sizeof(struct rk_block_ref) == 32, "takes the place of the inline bytes");
 
 enum rk_request_kind { RK_REQUEST_CALL = 1 };
-enum rk_response_kind { RK_RESPONSE_REPLY = 1 };
+enum rk_response_kind {
+    RK_RESPONSE_REPLY = 1,
+    RK_RESPONSE_SKIPPED = 2 /* the request carried a mark when it was taken: it did not run */
+};
+
+/* Bits of rk_request_slot.cancel. Either makes a worker skip a request that it has not started; only STOP is shown to a
+ * handler that runs. */
+#define RK_CANCEL_RETRACT 1u
+#define RK_CANCEL_STOP 2u
 
 /** One request. The sequence is the low half of the lane position + 1. */
 struct rk_request_slot {

@@ -9,6 +9,7 @@
 #define RK_SEGMENT_H
 
 #include "layout.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rk_segment {

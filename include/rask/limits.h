@@ -31,9 +31,10 @@
 #define RASK_QUEUE_MAX_DEFAULT 4096u
 #define RASK_QUEUE_MAX_LIMIT (1u << 20)
 
-/* Workers of one supervisor, sessions of one supervisor. */
+/* Workers of one supervisor, sessions of one supervisor. A sleeping worker waits for all its sessions and for its
+ * supervisor in one futex_waitv, which takes 128 words. */
 #define RASK_WORKERS_MAX 256u
-#define RASK_SESSIONS_MAX 1024u
+#define RASK_SESSIONS_MAX 127u
 
 /* A plugin's tables. Lengths count bytes without the terminating zero. */
 #define RASK_METHODS_MAX 256u

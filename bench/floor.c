@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* The client's side of the floor: sets up the lanes, forks the peer, makes the round trips. See floor.h and
+ * floor_lines.h. Writes requests and commands; spins while a conversation is going on; wakes the peer by a pipe. */
+#include "floor.h"
+#include "floor_lines.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LEAD_IN 64u
+#define PAGE_BYTES 4096u
+#define RING_SLOTS_MAX 256u
+/* Large messages: as many fresh buffers as stay in a second-level cache, at least two. */
+#define RING_BYTES (256u << 10)
+/* Past this the fresh buffers are left out: they would only measure the machine's memory. */
+#define RING_BYTES_LIMIT (64ull << 20)
+
+enum shape { SHAPE_ONE, SHAPE_RING, SHAPE_BOTH_WAYS };
+
+struct conversation {
+    struct rk_contender contender;
+    struct rk_floor *floor;
+    struct rk_floor_lane *lane;
+    uint64_t sequence;
+    bool reference;
+};
+
+struct rk_floor {
+    struct rk_floor_control *control; /* start of the shared mapping */
+    uint64_t bytes;
+    uint64_t *payload; /* private: what the next message says */
+    uint64_t size;
+    pid_t peer;
+    int wake_fd;
+    uint32_t count;
+    struct rk_floor_lane lanes[RK_FLOOR_VARIANTS_MAX];
+    struct conversation conversations[RK_FLOOR_VARIANTS_MAX];
+};
+
+static bool is_small(const struct rk_floor *floor)
+{
+    return floor->size <= RK_FLOOR_INLINE_BYTES;
+}
+
+static int peer_is_gone(const struct rk_floor *floor)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)floor->peer, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
+}
+
+static int await_done(const struct rk_floor *floor)
+{
+    uint64_t number = floor->control->number;
+    while (rk_floor_await(&floor->control->done, number, RK_FLOOR_YIELD) == 0)
+        if (peer_is_gone(floor)) return -ECHILD;
+    return 0;
+}
+
+static void command(struct rk_floor *floor, enum rk_floor_verb verb, uint32_t lane, uint64_t sequence)
+{
+    floor->control->verb = verb;
+    floor->control->lane = lane;
+    floor->control->sequence = sequence;
+    rk_store_release(&floor->control->number, floor->control->number + 1);
+}
+
+/** A payload that differs from the one before at both ends, so that a stale answer is noticed. */
+RK_FLOOR_INLINE void stamp(uint64_t *payload, uint64_t sequence, uint64_t size, bool small)
+{
+    payload[0] = sequence;
+    if (small) payload[3] = sequence;
+    if (!small) memcpy((uint8_t *)payload + size - sizeof sequence, &sequence, sizeof sequence);
+}
+
+RK_FLOOR_INLINE int ping(struct conversation *talk, uint32_t count, enum rk_floor_turn turn, bool small)
+{
+    const struct rk_floor_lane *lane = talk->lane;
+    uint64_t *payload = talk->floor->payload;
+    uint64_t sequence = talk->sequence;
+    for (uint32_t i = 0; i < count; i++) {
+        sequence++;
+        stamp(payload, sequence, lane->size, small);
+        uint64_t *request = rk_floor_slot(lane->request, lane, sequence);
+        rk_floor_copy(request + rk_floor_payload(small), payload, lane->size, small);
+        rk_store_release(request, 2 * sequence);
+        const uint64_t *response = rk_floor_slot(lane->response, lane, sequence);
+        while (rk_floor_await(response, 2 * sequence + 1, turn) == 0)
+            if (peer_is_gone(talk->floor)) return -ECHILD;
+        if (!rk_floor_equal(response + rk_floor_payload(small), payload, lane->size, small)) return -EBADMSG;
+    }
+    talk->sequence = sequence;
+    return 0;
+}
+
+static int talk_round_trips(void *self, uint32_t count)
+{
+    struct conversation *talk = self;
+    bool small = is_small(talk->floor);
+    switch (talk->lane->turn) {
+    case RK_FLOOR_SPIN:
+        return small ? ping(talk, count, RK_FLOOR_SPIN, true) : ping(talk, count, RK_FLOOR_SPIN, false);
+    case RK_FLOOR_PAUSE:
+        return small ? ping(talk, count, RK_FLOOR_PAUSE, true) : ping(talk, count, RK_FLOOR_PAUSE, false);
+    default:
+        return ping(talk, count, RK_FLOOR_YIELD, small);
+    }
+}
+
+static int talk_begin(void *self)
+{
+    struct conversation *talk = self;
+    command(talk->floor, RK_FLOOR_TALK, (uint32_t)(talk->lane - talk->floor->lanes), talk->sequence);
+    return talk_round_trips(talk, LEAD_IN);
+}
+
+static int talk_end(void *self)
+{
+    struct conversation *talk = self;
+    uint64_t *next = rk_floor_slot(talk->lane->request, talk->lane, talk->sequence + 1);
+    rk_store_release(next, RK_FLOOR_STOP);
+    int error = await_done(talk->floor);
+    /* The slot is used again: it must look older than every message to come. */
+    rk_store_release(next, 0);
+    return error;
+}
+
+int rk_floor_wake(struct rk_floor *floor)
+{
+    ssize_t wrote;
+    do wrote = write(floor->wake_fd, "", 1);
+    while (wrote < 0 && errno == EINTR);
+    return wrote == 1 ? 0 : -errno;
+}
+
+int rk_floor_park(struct rk_floor *floor)
+{
+    command(floor, RK_FLOOR_SLEEP, 0, 0);
+    return await_done(floor);
+}
+
+/** Cut `bytes` bytes, in whole pages, from the mapping; counts only while there is none. */
+static uint8_t *cut(struct rk_floor *floor, uint64_t *used, uint64_t bytes)
+{
+    uint8_t *at = floor->control != NULL ? (uint8_t *)floor->control + *used : NULL;
+    *used += (bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+    return at;
+}
+
+static const char *name_of(enum shape shape, enum rk_floor_turn turn, bool small)
+{
+    static const char *const names[2][3][3] = {
+        {
+            {"one buffer each way", "one buffer each way, pause", "one buffer each way, yield"},
+            {"fresh buffer per message", "fresh buffer per message, pause", "fresh buffer per message, yield"},
+            {"", "", ""},
+        },
+        {
+            {"one line each way", "one line each way, pause", "one line each way, yield"},
+            {"fresh line per message", "fresh line per message, pause", "fresh line per message, yield"},
+            {"one line both ways", "one line both ways, pause", "one line both ways, yield"},
+        },
+    };
+    return names[small][shape][turn];
+}
+
+static void add_lane(struct rk_floor *floor, enum shape shape, enum rk_floor_turn turn, uint64_t *used)
+{
+    bool small = is_small(floor);
+    uint64_t lines = small ? 1 : 1 + (floor->size + RK_FLOOR_LINE_BYTES - 1) / RK_FLOOR_LINE_BYTES;
+    uint64_t stride = lines * RK_FLOOR_LINE_BYTES;
+    uint64_t slots = shape == SHAPE_RING ? RING_SLOTS_MAX : 1;
+    while (slots > 2 && slots * stride > RING_BYTES) slots /= 2;
+    struct rk_floor_lane *lane = &floor->lanes[floor->count];
+    *lane = (struct rk_floor_lane){.stride = stride, .mask = slots - 1, .size = floor->size, .turn = turn};
+    lane->request = cut(floor, used, slots * stride);
+    lane->response = shape == SHAPE_BOTH_WAYS ? lane->request : cut(floor, used, slots * stride);
+    struct conversation *talk = &floor->conversations[floor->count++];
+    *talk = (struct conversation){.floor = floor, .lane = lane, .reference = shape == SHAPE_BOTH_WAYS};
+    talk->contender = (struct rk_contender){.name = name_of(shape, turn, small),
+                                            .self = talk,
+                                            .begin = talk_begin,
+                                            .round_trips = talk_round_trips,
+                                            .end = talk_end};
+}
+
+/** All lanes; returns the bytes they need. Called twice: to count, and with the mapping to set up. */
+static uint64_t add_lanes(struct rk_floor *floor, bool shared_cpu)
+{
+    uint64_t used = PAGE_BYTES; /* the control lines */
+    floor->count = 0;
+    for (int turn = RK_FLOOR_SPIN; turn <= RK_FLOOR_YIELD; turn++) {
+        if ((turn == RK_FLOOR_YIELD) != shared_cpu) continue;
+        add_lane(floor, SHAPE_ONE, (enum rk_floor_turn)turn, &used);
+        if (floor->size <= RING_BYTES_LIMIT) add_lane(floor, SHAPE_RING, (enum rk_floor_turn)turn, &used);
+        if (is_small(floor)) add_lane(floor, SHAPE_BOTH_WAYS, (enum rk_floor_turn)turn, &used);
+    }
+    return used;
+}
+
+static int map_lanes(struct rk_floor *floor, bool shared_cpu)
+{
+    uint64_t bytes = add_lanes(floor, shared_cpu);
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (base == MAP_FAILED) return -ENOMEM;
+    floor->control = base;
+    floor->bytes = bytes;
+    add_lanes(floor, shared_cpu);
+    uint64_t private_bytes = (floor->size / RK_FLOOR_LINE_BYTES + 1) * RK_FLOOR_LINE_BYTES;
+    floor->payload = aligned_alloc(RK_FLOOR_LINE_BYTES, private_bytes);
+    if (floor->payload == NULL) return -ENOMEM;
+    memset(floor->payload, 0x5a, private_bytes);
+    return 0;
+}
+
+static int fork_peer(struct rk_floor *floor, int cpu)
+{
+    int wake[2];
+    pid_t parent = getpid();
+    if (pipe2(wake, O_CLOEXEC) != 0) return -errno;
+    floor->peer = fork();
+    if (floor->peer == 0) {
+        close(wake[1]);
+        rk_floor_peer(floor->control, floor->lanes, wake[0], cpu, parent);
+    }
+    int error = floor->peer < 0 ? -errno : 0;
+    close(wake[0]);
+    floor->wake_fd = wake[1];
+    return error;
+}
+
+int rk_floor_create(struct rk_floor **out, const struct rk_floor_options *options)
+{
+    *out = NULL;
+    struct rk_floor *floor = calloc(1, sizeof *floor);
+    if (floor == NULL) return -ENOMEM;
+    floor->size = options->size;
+    floor->wake_fd = -1;
+    floor->peer = -1;
+    int error = map_lanes(floor, options->shared_cpu);
+    if (error == 0) error = fork_peer(floor, options->peer_cpu);
+    if (error != 0) {
+        rk_floor_destroy(floor);
+        return error;
+    }
+    *out = floor;
+    return 0;
+}
+
+void rk_floor_destroy(struct rk_floor *floor)
+{
+    if (floor == NULL) return;
+    if (floor->peer > 0) {
+        kill(floor->peer, SIGKILL);
+        while (waitpid(floor->peer, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    if (floor->wake_fd >= 0) close(floor->wake_fd);
+    if (floor->control != NULL) munmap(floor->control, floor->bytes);
+    free(floor->payload);
+    free(floor);
+}
+
+uint32_t rk_floor_count(const struct rk_floor *floor)
+{
+    return floor->count;
+}
+
+const struct rk_contender *rk_floor_contender(struct rk_floor *floor, uint32_t variant)
+{
+    return &floor->conversations[variant].contender;
+}
+
+bool rk_floor_is_reference(const struct rk_floor *floor, uint32_t variant)
+{
+    return floor->conversations[variant].reference;
+}

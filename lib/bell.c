@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Publish, park, wake; the argument is in bell.h. Kernel contracts: futex(2), futex_waitv (Linux 5.16), membarrier(2). */
+#include "bell.h"
+#include "clock.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool registered;
+
+static void register_once(void)
+{
+    const char *wanted = getenv("RASK_BARRIER");
+    if (wanted != NULL && strcmp(wanted, "fence") == 0) return;
+    registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+bool rk_membarrier_register(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_once);
+    return registered;
+}
+
+void rk_heavy_barrier(void)
+{
+    /* Fails only where registration failed too; then every waiter is FENCED and the fence is what counts. */
+    if (registered) syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+    rk_full_fence();
+}
+
+static void wake(uint32_t *word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+}
+
+void rk_bell_ring(uint32_t *bell)
+{
+    /* SYNC R10 fetch_add: pairs with the kernel's compare in rk_bell_wait */
+    rk_fetch_add(bell, 1u);
+    wake(bell, 1);
+}
+
+void rk_publish_slow(const uint32_t *state, uint32_t *bell)
+{
+    uint32_t seen = rk_load_relaxed(state);
+    if (seen & RK_WAITER_FENCED) {
+        rk_full_fence();
+        seen = rk_load_relaxed(state);
+    }
+    if (seen & RK_WAITER_PARKED) rk_bell_ring(bell);
+}
+
+void rk_park_announce(uint32_t *state)
+{
+    /* SYNC R4 release, then rk_park_barrier: pairs with rk_publish */
+    rk_store_release(state, rk_load_relaxed(state) | RK_WAITER_PARKED);
+}
+
+void rk_park_withdraw(uint32_t *state)
+{
+    rk_store_release(state, rk_load_relaxed(state) & ~RK_WAITER_PARKED);
+}
+
+void rk_park_barrier(void)
+{
+    rk_heavy_barrier();
+}
+
+static int outcome(long result)
+{
+    if (result >= 0 || errno == EAGAIN) return 0;
+    return errno == ETIMEDOUT ? -ETIMEDOUT : -EINTR;
+}
+
+static int wait_one(const struct rk_wait_word *word, const struct timespec *deadline)
+{
+    /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
+    return outcome(
+        syscall(SYS_futex, word->word, FUTEX_WAIT_BITSET, word->seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY));
+}
+
+int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t deadline_ns)
+{
+    RK_CHECK(count >= 1 && count <= RK_WAIT_WORDS_MAX);
+    struct timespec at = rk_timespec(deadline_ns);
+    const struct timespec *deadline = deadline_ns != 0 ? &at : NULL;
+    if (count == 1) return wait_one(words, deadline);
+    struct futex_waitv waits[RK_WAIT_WORDS_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        waits[i] = (struct futex_waitv){.val = words[i].seen, .uaddr = (uintptr_t)words[i].word, .flags = FUTEX_32};
+    return outcome(syscall(SYS_futex_waitv, waits, count, 0, deadline, CLOCK_MONOTONIC));
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening and closing a session: the handshake drawn in control.h, from the client's side. */
+#include "clock.h"
+#include "error.h"
+#include "launch.h"
+#include "session.h"
+#include <errno.h>
+#include <poll.h>
+#include <rask/version.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SEND_TIMEOUT_NS 100000000u
+
+static void fill_defaults(struct rask_options *o)
+{
+    if (o->ring_slots == 0) o->ring_slots = RASK_RING_SLOTS_DEFAULT;
+    if (o->queue_max == 0) o->queue_max = RASK_QUEUE_MAX_DEFAULT;
+    if (o->payload_bytes_max == 0) o->payload_bytes_max = RASK_PAYLOAD_BYTES_MAX_DEFAULT;
+    if (o->slab_bytes == 0) o->slab_bytes = RASK_SLAB_BYTES_DEFAULT;
+    if (o->slab_bytes_max == 0) {
+        /* Room for a few of the largest payloads that were asked for. */
+        uint64_t enough = 4 * rk_class_bytes(rk_class_of(o->payload_bytes_max)) + o->slab_bytes;
+        o->slab_bytes_max = enough > RASK_SLAB_BYTES_MAX_DEFAULT ? enough : RASK_SLAB_BYTES_MAX_DEFAULT;
+        if (o->slab_bytes_max < o->slab_bytes) o->slab_bytes_max = o->slab_bytes;
+    }
+    if (o->connect_timeout_ns == 0) o->connect_timeout_ns = RASK_CONNECT_TIMEOUT_NS_DEFAULT;
+}
+
+static struct rk_params params_of(const struct rask_options *o)
+{
+    return (struct rk_params){
+        .ring_slots = o->ring_slots,
+        .payload_bytes_max = o->payload_bytes_max,
+        .slab_bytes = o->slab_bytes,
+        .slab_bytes_max = o->slab_bytes_max,
+    };
+}
+
+static int options_check(const struct rask_options *options, struct rask_options *full)
+{
+    *full = (struct rask_options)RASK_OPTIONS_INIT;
+    if (options != NULL) {
+        if (options->size != sizeof *options)
+            return rk_error(-EINVAL, "options: size is %u, this library expects %zu: start from RASK_OPTIONS_INIT",
+                            options->size, sizeof *options);
+        *full = *options;
+    }
+    if (full->flags != 0) return rk_error(-EINVAL, "options: flags is %#x, must be 0", full->flags);
+    for (size_t i = 0; i < sizeof full->reserved / sizeof full->reserved[0]; i++)
+        if (full->reserved[i] != 0) return rk_error(-EINVAL, "options: reserved[%zu] must be 0", i);
+    int mode = rk_wait_mode_resolve(full->wait_mode);
+    if (mode < 0) return mode;
+    full->wait_mode = (uint32_t)mode;
+    fill_defaults(full);
+    if (full->queue_max > RASK_QUEUE_MAX_LIMIT)
+        return rk_error(-EINVAL, "queue_max is %u: at most %u", full->queue_max, RASK_QUEUE_MAX_LIMIT);
+    struct rk_params params = params_of(full);
+    return rk_params_check(&params);
+}
+
+int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count)
+{
+    uint64_t deadline_ns = 0;
+    for (;;) {
+        if (s->socket < 0) return -ENOTCONN;
+        int result = rk_control_send(s->socket, message, fds, fd_count);
+        if (result != -EAGAIN && result != -ETOOMANYREFS) return result;
+        uint64_t now_ns = rask_now_ns();
+        if (deadline_ns == 0) deadline_ns = now_ns + SEND_TIMEOUT_NS;
+        if (now_ns > deadline_ns) return rk_error(result, "the supervisor does not read its socket");
+        struct pollfd writable = {.fd = s->socket, .events = POLLOUT};
+        poll(&writable, 1, 1);
+    }
+}
+
+int rk_session_create(struct rask **out, const struct rask_options *options)
+{
+    *out = NULL;
+    struct rask_options full;
+    int result = options_check(options, &full);
+    if (result != 0) return result;
+    struct rask *s = aligned_alloc(_Alignof(struct rask) > 64 ? _Alignof(struct rask) : 64, (sizeof *s + 63) / 64 * 64);
+    if (s == NULL) return rk_error(-ENOMEM, "out of memory for a session");
+    memset(s, 0, sizeof *s);
+    s->options = full;
+    s->params = params_of(&full);
+    s->socket = -1;
+    s->bell = s->control = (struct rk_segment)RK_SEGMENT_INIT;
+    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) s->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
+    rk_list_init(&s->backlog);
+    rk_list_init(&s->ready);
+    rk_list_init(&s->callbacks);
+    rk_slab_init(&s->slab, UINT32_MAX / 2);
+    rk_ladder_init(&s->ladder, full.wait_mode, 2);
+    s->message = malloc(sizeof *s->message);
+    s->guard_page = rk_fork_guard_create();
+    s->fork_guard = s->guard_page;
+    if (s->message == NULL || s->guard_page == NULL || rk_tickets_init(&s->tickets, full.queue_max) != 0) {
+        rask_close(s);
+        return rk_error(-ENOMEM, "out of memory for a session with queue_max %u", full.queue_max);
+    }
+    *out = s;
+    return 0;
+}
+
+/** Wait for the next message of the handshake. REFUSED becomes its errno. */
+static int expect(struct rask *s, uint16_t type, uint64_t deadline_ns, int fds[RK_MESSAGE_FDS_MAX])
+{
+    static const int errors[RK_REFUSED_COUNT] = {
+        [RK_REFUSED_VERSION] = EPROTONOSUPPORT, [RK_REFUSED_PROTOCOL] = EPROTO,
+        [RK_REFUSED_PLUGIN] = ENOEXEC,          [RK_REFUSED_BUSY] = EBUSY,
+        [RK_REFUSED_OPTIONS] = EINVAL,          [RK_REFUSED_SHUTDOWN] = ESHUTDOWN,
+        [RK_REFUSED_PERMISSION] = EACCES,       [RK_REFUSED_MEMORY] = ENOMEM,
+    };
+    unsigned fd_count = 0;
+    int result;
+    while ((result = rk_control_receive(s->socket, s->message, fds, &fd_count)) == -EAGAIN) {
+        result = rk_control_wait(s->socket, deadline_ns);
+        if (result == -ETIMEDOUT)
+            return rk_error(result, "no worker of the supervisor served in time: see its messages, or wait longer");
+        if (result != 0 && result != -EINTR) return result;
+    }
+    if (result == -ECONNRESET)
+        return rk_error(result, "the supervisor closed the connection during the handshake: see its messages");
+    if (result != 0 && !(result == -EPROTONOSUPPORT && s->message->head.type == RK_REFUSED)) return result;
+    if (s->message->head.type == RK_REFUSED) {
+        uint32_t reason = s->message->text.reason;
+        int error = reason < RK_REFUSED_COUNT ? errors[reason] : 0;
+        return rk_error(error != 0 ? -error : -EPROTO, "%s", s->message->text.text);
+    }
+    if (s->message->head.type == type) return 0;
+    for (unsigned i = 0; i < fd_count; i++) close(fds[i]);
+    if (s->message->head.type == RK_SHUTDOWN) return rk_error(-ESHUTDOWN, "the supervisor is shutting down");
+    return rk_error(-EPROTO, "the supervisor sent %s instead of %s", rk_message_type_name(s->message->head.type),
+                    rk_message_type_name(type));
+}
+
+static int say_hello(struct rask *s, bool membarrier)
+{
+    struct rk_message_hello hello = {
+        .layout = RK_LAYOUT,
+        .fingerprint = rk_layout_fingerprint(),
+        .flags = membarrier ? RK_PEER_MEMBARRIER : 0,
+        .wait_mode = s->options.wait_mode,
+        .params = params_of(&s->options),
+    };
+    rk_message_init(&hello.head, RK_HELLO, sizeof hello);
+    snprintf(hello.version, sizeof hello.version, "%s", RASK_VERSION);
+    return rk_session_send(s, &hello, NULL, 0);
+}
+
+static int read_welcome(struct rask *s, int control_fd)
+{
+    const struct rk_message_welcome *welcome = &s->message->welcome;
+    if (welcome->layout != RK_LAYOUT || welcome->fingerprint != rk_layout_fingerprint()) {
+        close(control_fd);
+        return rk_error(
+            -EPROTONOSUPPORT,
+            "the supervisor is rask %s (layout %u, fingerprint %#x), this is rask %s (layout %u, fingerprint "
+            "%#x): use the same build on both sides",
+            welcome->version, welcome->layout, welcome->fingerprint, RASK_VERSION, RK_LAYOUT, rk_layout_fingerprint());
+    }
+    if (welcome->workers == 0 || welcome->workers > RASK_WORKERS_MAX || welcome->lanes == 0 ||
+        welcome->lanes > RK_LANES_MAX || welcome->method_count > RASK_METHODS_MAX) {
+        close(control_fd);
+        return rk_error(-EPROTO, "the supervisor's welcome is out of range: %u workers, %u lanes, %u methods",
+                        welcome->workers, welcome->lanes, welcome->method_count);
+    }
+    s->id = welcome->session;
+    s->workers = welcome->workers;
+    s->params.lanes = welcome->lanes;
+    s->first_worker = welcome->first_worker % welcome->workers;
+    s->worker_wait_mode = welcome->worker_wait_mode;
+    s->supervisor_pid = welcome->supervisor_pid;
+    s->method_count = welcome->method_count;
+    snprintf(s->engine, sizeof s->engine, "%s", welcome->engine);
+    snprintf(s->plugin, sizeof s->plugin, "%s", welcome->plugin);
+    snprintf(s->plugin_version, sizeof s->plugin_version, "%s", welcome->plugin_version);
+    s->fenced = s->fenced || !(welcome->flags & RK_PEER_MEMBARRIER);
+    return rk_segment_map(&s->control, control_fd, RK_SEGMENT_CONTROL, RK_PAGE_BYTES, false);
+}
+
+static int read_methods(struct rask *s)
+{
+    const struct rk_message_methods *message = &s->message->methods;
+    if (message->count != s->method_count)
+        return rk_error(-EPROTO, "the supervisor listed %u methods and announced %u", message->count, s->method_count);
+    free(s->methods);
+    s->methods = calloc(s->method_count > 0 ? s->method_count : 1, sizeof *s->methods);
+    if (s->methods == NULL) return rk_error(-ENOMEM, "out of memory for %u methods", s->method_count);
+    memcpy(s->methods, message->entry, s->method_count * sizeof *s->methods);
+    return 0;
+}
+
+/** Segments, lanes and slab, now that the number of lanes is known. */
+static int make_arena(struct rask *s)
+{
+    const struct rk_params *params = &s->params;
+    int result = rk_segment_create(&s->request[0], RK_SEGMENT_REQUEST, rk_request_segment_bytes(params));
+    if (result == 0) result = rk_segment_create(&s->bell, RK_SEGMENT_BELL, rk_bell_segment_bytes(params));
+    if (result == 0) result = rk_slab_seed(&s->slab, rk_request_slab_offset(params), params->slab_bytes);
+    if (result != 0) return result;
+    s->lanes = calloc(params->lanes, sizeof *s->lanes);
+    s->open_lanes = calloc(params->lanes, sizeof *s->open_lanes);
+    s->by_position = malloc((size_t)params->lanes * params->ring_slots * sizeof *s->by_position);
+    if (s->lanes == NULL || s->open_lanes == NULL || s->by_position == NULL)
+        return rk_error(-ENOMEM, "out of memory for %u lanes", params->lanes);
+    struct rk_bell_page *bells = s->bell.base;
+    s->client_bell = &bells->client.word;
+    s->control_word = &((const struct rk_control_page *)s->control.base)->word;
+    s->control_seen = rk_load_relaxed(s->control_word) - 1; /* look at the socket once */
+    s->header = s->request[0].base;
+    if (s->fenced) rk_store_release(&s->header->client.state, RK_WAITER_FENCED);
+    s->request_segments = 1;
+    s->request_bytes = params->slab_bytes;
+    for (uint32_t i = 0; i < params->lanes; i++)
+        rk_lane_init(&s->lanes[i], i, params, s->request[0].base, bells,
+                     s->by_position + (size_t)i * params->ring_slots);
+    return 0;
+}
+
+int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns)
+{
+    int fds[RK_MESSAGE_FDS_MAX];
+    s->socket = socket;
+    bool membarrier = rk_membarrier_register();
+    s->fenced = !membarrier;
+    int result = say_hello(s, membarrier);
+    /* A supervisor that refuses at once may close before our message arrives: its reason still waits to be read. */
+    if (result != 0 && result != -EPIPE && result != -ECONNRESET) return result;
+    if ((result = expect(s, RK_WELCOME, deadline_ns, fds)) != 0) return result;
+    if ((result = read_welcome(s, fds[0])) != 0) return result;
+    if ((result = expect(s, RK_METHODS, deadline_ns, fds)) != 0) return result;
+    if ((result = read_methods(s)) != 0) return result;
+    if ((result = make_arena(s)) != 0) return result;
+    struct rk_message attach;
+    rk_message_init(&attach, RK_ATTACH, sizeof attach);
+    const int handed_over[2] = {s->request[0].fd, s->bell.fd};
+    if ((result = rk_session_send(s, &attach, handed_over, 2)) != 0) return result;
+    if ((result = expect(s, RK_ATTACHED, deadline_ns, fds)) != 0) return result;
+    rk_segment_close_fd(&s->request[0]);
+    rk_segment_close_fd(&s->bell);
+    s->connected = true;
+    s->shutting_down = false;
+    s->ended = false;
+    rk_session_control(s);    /* which workers serve */
+    rk_dispatch_open_lane(s); /* asked for now, waited for at the first call */
+    return 0;
+}
+
+static int dial(const char *path, int *out)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return rk_error(-ENAMETOOLONG, "socket path \"%s\" is over %zu bytes", path, sizeof address.sun_path - 1);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        int error = errno == EAGAIN ? EBUSY : errno;
+        close(fd);
+        return rk_error(-error, "cannot connect to \"%s\": %s", path, strerror(error));
+    }
+    *out = fd;
+    return 0;
+}
+
+int rask_connect(struct rask **out, const char *path, const struct rask_options *options)
+{
+    char fallback[sizeof((struct sockaddr_un *)0)->sun_path];
+    *out = NULL;
+    rk_error_clear();
+    int result = path == NULL ? rask_default_socket(fallback, sizeof fallback) : 0;
+    if (result != 0) return result;
+    struct rask *s = NULL;
+    if ((result = rk_session_create(&s, options)) != 0) return result;
+    int socket = -1;
+    s->path = strdup(path != NULL ? path : fallback);
+    result = s->path == NULL ? -ENOMEM : dial(s->path, &socket);
+    if (result == 0) result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
+    if (result != 0) {
+        rask_close(s);
+        return result;
+    }
+    *out = s;
+    return 0;
+}
+
+int rask_clone(struct rask *s, struct rask **out)
+{
+    *out = NULL;
+    if (rk_session_forked(s)) return rk_session_refuse_child();
+    if (s->path != NULL) return rask_connect(out, s->path, &s->options);
+    if (!s->connected) return rk_error(-ENOTCONN, "the private supervisor is gone");
+    struct rask *clone = NULL;
+    int socket = -1;
+    int result = rk_session_create(&clone, &s->options);
+    if (result == 0) result = rk_launch_adopt(s, &socket);
+    if (result == 0) {
+        rk_launch_share(clone, s);
+        result = rk_session_attach(clone, socket, rk_deadline_after(s->options.connect_timeout_ns));
+    }
+    if (result != 0) {
+        rask_close(clone);
+        return result;
+    }
+    *out = clone;
+    return 0;
+}
+
+/** Everything of one attachment; tickets stay. In a forked child the mappings do not exist: only memory and descriptors go. */
+static void drop_arena(struct rask *s, bool forked)
+{
+    for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) {
+        if (s->lanes[i].state != RK_LANE_IS_OPEN) continue;
+        if (!forked)
+            rk_lane_reset(&s->lanes[i]);
+        else if (s->lanes[i].pidfd >= 0)
+            close(s->lanes[i].pidfd);
+    }
+    if (s->socket >= 0) close(s->socket);
+    s->socket = -1;
+    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
+        if (forked) s->request[i].base = NULL;
+        rk_segment_finish(&s->request[i]);
+    }
+    if (forked) s->bell.base = s->control.base = NULL;
+    rk_segment_finish(&s->bell);
+    rk_segment_finish(&s->control);
+    rk_slab_finish(&s->slab);
+    rk_slab_init(&s->slab, UINT32_MAX / 2);
+    free(s->lanes);
+    free(s->open_lanes);
+    free(s->by_position);
+    s->lanes = NULL;
+    s->open_lanes = NULL;
+    s->by_position = NULL;
+    s->open_count = s->opening = s->turn = 0;
+    memset(s->has_lane, 0, sizeof s->has_lane);
+}
+
+/** End every request of the old attachment and let go of what its blocks and lanes were. */
+static int end_old_attachment(struct rask *s)
+{
+    for (uint32_t i = 0; i < s->tickets.fresh; i++)
+        if (s->tickets.table[i].state == RK_TICKET_RESERVED)
+            return rk_error(-EBUSY, "ticket %#llx is still reserved: abandon reservations before rask_reconnect()",
+                            (unsigned long long)s->tickets.table[i].id);
+    rk_settle_end(s, "reconnecting");
+    for (uint32_t i = 0; i < s->tickets.fresh; i++) {
+        struct rk_ticket *ticket = &s->tickets.table[i];
+        if (ticket->state == RK_TICKET_FREE) continue;
+        ticket->lane_holds = false;
+        ticket->block = RK_BLOCK_NONE; /* goes with its segment */
+        if (ticket->orphan) rk_ticket_drop(s, ticket);
+    }
+    return 0;
+}
+
+int rask_reconnect(struct rask *s)
+{
+    if (rk_session_forked(s)) return rk_session_refuse_child();
+    if (s->path == NULL) return rk_error(-ENOTSUP, "a private supervisor has no successor: rask_spawn() another one");
+    rk_session_control(s);
+    if (s->connected && !s->shutting_down) return rk_error(-EALREADY, "the session is still connected");
+    int result = end_old_attachment(s);
+    if (result != 0) return result;
+    drop_arena(s, false);
+    int socket = -1;
+    if ((result = dial(s->path, &socket)) != 0) return result;
+    result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
+    if (result != 0) drop_arena(s, false);
+    return result;
+}
+
+void rask_close(struct rask *s)
+{
+    if (s == NULL) return;
+    bool forked = s->fork_guard != NULL && rk_session_forked(s);
+    if (!forked)
+        for (uint32_t i = 0; i < s->tickets.fresh; i++)
+            if (s->tickets.table[i].state != RK_TICKET_FREE && s->tickets.table[i].view_of != NULL)
+                rk_responses_release(s->tickets.table[i].view_of, RK_BLOCK_NONE, 0);
+    drop_arena(s, forked);
+    if (!forked) rk_launch_release(s->launch);
+    rk_fork_guard_destroy(s->guard_page);
+    rk_tickets_finish(&s->tickets);
+    free(s->methods);
+    free(s->message);
+    free(s->path);
+    free(s);
+}

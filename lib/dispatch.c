@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Which worker gets which request. The backlog is private memory, and a request is bound late: each lane holds only a
+ * window of requests, the rest waits here.
+ *
+ * The window needs no clock: it starts small, doubles when a lane ran dry while others waited in the backlog, and halves
+ * when a request had to be taken back from it. What was bound too early to a worker that turns out slow is retracted
+ * (lane.h) and goes elsewhere, so a wrong window costs a little time and never a stuck request. */
+#include "clock.h"
+#include "error.h"
+#include "session.h"
+
+#define WINDOW_START 4u
+/** Pause between two attempts to take requests back: short at first, longer while it does not help. */
+#define MOVE_PAUSE_NS_MIN 200000u
+#define MOVE_PAUSE_NS_MAX 50000000u
+
+static bool bit(const uint64_t *set, uint32_t index)
+{
+    return (set[index / 64] >> (index % 64)) & 1;
+}
+
+static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    struct rk_outgoing request = {
+        .ticket = ticket->id,
+        .deadline_ns = ticket->deadline_ns,
+        .ticket_index = rk_ticket_index(&s->tickets, ticket),
+        .length = ticket->length,
+        .method = ticket->method,
+        .bytes = ticket->bytes,
+    };
+    if (ticket->block != RK_BLOCK_NONE) {
+        request.segment = s->slab.blocks[ticket->block].segment;
+        request.offset = s->slab.blocks[ticket->block].offset;
+    }
+    ticket->state = RK_TICKET_BOUND;
+    ticket->lane = lane->index;
+    ticket->lane_holds = true;
+    ticket->position = rk_lane_publish(lane, &request);
+}
+
+static bool takes_more(const struct rk_lane *lane)
+{
+    uint32_t load = rk_lane_load(lane);
+    return load < lane->window && load <= lane->mask && !lane->broken;
+}
+
+/** An idle lane if there is one, else the least loaded with room; NULL if none has room. The search starts at the lane used
+ * last: calls made one at a time stay with one worker, whose caches know them. */
+static struct rk_lane *choose(struct rask *s)
+{
+    struct rk_lane *best = NULL;
+    uint32_t best_at = 0, count = s->open_count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = s->turn + i < count ? s->turn + i : s->turn + i - count;
+        struct rk_lane *lane = &s->lanes[s->open_lanes[at]];
+        if (!takes_more(lane)) continue;
+        if (best != NULL && rk_lane_load(lane) >= rk_lane_load(best)) continue;
+        best = lane;
+        best_at = at;
+        if (rk_lane_load(lane) == 0) break;
+    }
+    s->turn = best_at;
+    return best;
+}
+
+void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
+{
+    if (RK_LIKELY(s->backlog.count == 0)) {
+        struct rk_lane *lane = choose(s);
+        if (RK_LIKELY(lane != NULL)) {
+            bind(s, lane, ticket);
+            return;
+        }
+    }
+    ticket->state = RK_TICKET_QUEUED;
+    rk_list_push_back(&s->tickets, &s->backlog, ticket);
+    rk_dispatch_open_lane(s);
+}
+
+void rk_dispatch_backlog(struct rask *s)
+{
+    if (RK_LIKELY(s->backlog.count == 0)) return;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (rk_lane_load(lane) == 0 && lane->position > 0 && lane->window <= lane->mask) lane->window *= 2;
+    }
+    struct rk_ticket *ticket;
+    struct rk_lane *lane;
+    while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = choose(s)) != NULL) {
+        rk_list_remove(&s->tickets, &s->backlog, ticket);
+        bind(s, lane, ticket);
+    }
+    if (s->backlog.count > 0) rk_dispatch_open_lane(s);
+}
+
+bool rk_dispatch_open_lane(struct rask *s)
+{
+    if (s->opening > 0 || !s->connected || s->shutting_down) return false;
+    uint32_t worker = UINT32_MAX;
+    for (uint32_t i = 0; i < s->workers && worker == UINT32_MAX; i++) {
+        uint32_t candidate = (s->first_worker + i) % s->workers;
+        if (bit(s->serving, candidate) && !bit(s->has_lane, candidate)) worker = candidate;
+    }
+    struct rk_lane *lane = NULL;
+    for (uint32_t i = 0; i < s->params.lanes && lane == NULL; i++)
+        if (s->lanes[i].state == RK_LANE_IS_FREE) lane = &s->lanes[i];
+    if (worker == UINT32_MAX || lane == NULL) return false;
+    struct rk_message_lane message = {.session = s->id, .lane = lane->index, .worker = worker};
+    rk_message_init(&message.head, RK_OPEN_LANE, sizeof message);
+    if (rk_session_send(s, &message, NULL, 0) != 0) return false;
+    lane->state = RK_LANE_IS_OPENING;
+    lane->worker = worker;
+    lane->window = s->workers == 1 ? s->params.ring_slots : WINDOW_START;
+    s->has_lane[worker / 64] |= 1ull << (worker % 64);
+    s->opening++;
+    return true;
+}
+
+/** Marks on everything of the lane that may not have been entered; the caller runs the barrier. */
+static void mark_waiting(struct rask *s, struct rk_lane *lane)
+{
+    for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
+        uint32_t index = lane->by_position[position & lane->mask];
+        if (index != RK_HOLE && !s->tickets.table[index].user_cancelled)
+            rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
+    }
+}
+
+/** After the barrier: what was not entered goes to the head of the backlog, in order. Returns how many. */
+static uint32_t take_back(struct rask *s, struct rk_lane *lane)
+{
+    uint32_t count = 0;
+    uint64_t taken = rk_lane_taken(lane);
+    for (uint64_t position = lane->position; position-- > taken;) {
+        uint32_t *place = &lane->by_position[position & lane->mask];
+        if (*place == RK_HOLE) continue;
+        struct rk_ticket *ticket = &s->tickets.table[*place];
+        if (ticket->state != RK_TICKET_BOUND || ticket->user_cancelled) continue;
+        *place = RK_HOLE;
+        lane->in_flight--;
+        ticket->lane_holds = false;
+        ticket->state = RK_TICKET_QUEUED;
+        rk_list_push_front(&s->tickets, &s->backlog, ticket);
+        count++;
+    }
+    return count;
+}
+
+/** The lane with most to gain from moving: published, not entered, and more than the one that runs. */
+static struct rk_lane *most_waiting(struct rask *s)
+{
+    struct rk_lane *most = NULL;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->in_flight == 0 || rk_lane_taken(lane) >= lane->position) continue;
+        if (most == NULL || lane->in_flight > most->in_flight) most = lane;
+    }
+    return most;
+}
+
+static bool has_idle_lane(const struct rask *s)
+{
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (rk_lane_load(lane) == 0 && !lane->broken) return true;
+    }
+    return false;
+}
+
+void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
+{
+    if (s->workers < 2 || s->pending == 0 || now_ns < s->next_move_ns) return;
+    s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
+    if (s->move_pause_ns < MOVE_PAUSE_NS_MIN) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
+    s->next_move_ns = now_ns + s->move_pause_ns;
+    struct rk_lane *slow = most_waiting(s);
+    if (slow == NULL) return;
+    if (!has_idle_lane(s)) {
+        rk_dispatch_open_lane(s);
+        return;
+    }
+    mark_waiting(s, slow);
+    rk_park_barrier();
+    uint32_t moved = take_back(s, slow);
+    if (moved == 0) return;
+    s->moved += moved;
+    uint32_t window = slow->window;
+    slow->window = 0; /* nothing back to where it came from */
+    rk_dispatch_backlog(s);
+    slow->window = window > 1 ? window / 2 : 1;
+}

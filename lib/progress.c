@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* What has come: responses in the lanes, messages on the socket, and the rare looks that notice what nobody announces. */
+#include "clock.h"
+#include "error.h"
+#include "session.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+/** Skipped although it was not taken back in time: it did not run, so it goes on or ends as asked. */
+static void on_skipped(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->user_cancelled || s->shutting_down) {
+        ticket->response_length = 0;
+        ticket->response = NULL;
+        ticket->response_block = RK_BLOCK_NONE;
+        rk_finish(s, ticket, ticket->user_cancelled ? RASK_CANCELLED : RASK_SHUTDOWN, 0);
+        return;
+    }
+    ticket->state = RK_TICKET_QUEUED;
+    rk_list_push_front(&s->tickets, &s->backlog, ticket);
+}
+
+static void on_response(struct rask *s, struct rk_lane *lane, const struct rk_incoming *response)
+{
+    struct rk_ticket *ticket = &s->tickets.table[response->ticket_index];
+    ticket->lane_holds = false;
+    if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) { /* too late: its time-out was reported */
+        if (response->block != RK_BLOCK_NONE) {
+            lane->mapped->references++;
+            rk_responses_release(lane->mapped, response->block, response->generation);
+        }
+        rk_request_block_free(s, ticket);
+        if (ticket->orphan) rk_ticket_drop(s, ticket);
+        return;
+    }
+    if (RK_UNLIKELY(response->skipped)) {
+        on_skipped(s, ticket);
+        return;
+    }
+    ticket->response = response->data;
+    ticket->response_length = response->length;
+    ticket->response_block = response->block;
+    ticket->response_generation = response->generation;
+    if (response->block != RK_BLOCK_NONE) {
+        ticket->view_of = lane->mapped;
+        lane->mapped->references++;
+    }
+    rk_finish(s, ticket, response->status, response->code);
+}
+
+/** Take everything a lane has. */
+static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
+{
+    uint32_t count = 0;
+    while (rk_lane_ready(lane) && !lane->broken) {
+        struct rk_incoming response;
+        int result = rk_lane_take(lane, &response, s->tickets.table->bytes, sizeof *s->tickets.table);
+        if (RK_UNLIKELY(result == 0)) { /* announced before it was published, so it is on the socket or on its way */
+            rk_session_control(s);
+            break;
+        }
+        if (RK_UNLIKELY(result == 1 && response.ticket_index != RK_HOLE &&
+                        s->tickets.table[response.ticket_index].id != response.ticket)) {
+            rk_error(-EPROTO, "worker %u: response for ticket %#llx, which is not at that position", lane->worker,
+                     (unsigned long long)response.ticket);
+            lane->broken = true;
+            lane->response_position--; /* not believed: settled with the rest */
+            lane->in_flight++;
+            result = -EPROTO;
+        }
+        if (RK_UNLIKELY(result < 0)) {
+            rk_settle_end(s, rask_last_error());
+            break;
+        }
+        if (response.ticket_index != RK_HOLE) on_response(s, lane, &response);
+        count++;
+    }
+    if (count > 0) rk_lane_consumed(lane);
+    return count;
+}
+
+uint32_t rk_progress(struct rask *s)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane);
+    }
+    /* SYNC R7 acquire: pairs with the supervisor's bump after sending */
+    if (RK_UNLIKELY(rk_load_acquire(s->control_word) != s->control_seen)) rk_session_control(s);
+    rk_dispatch_backlog(s);
+    return count;
+}
+
+bool rk_session_anything(const struct rask *s)
+{
+    if (rk_load_acquire(s->control_word) != s->control_seen) return true;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->position != lane->response_position && !lane->broken && rk_lane_ready(lane)) return true;
+    }
+    return false;
+}
+
+/** Responses that a dead worker managed to publish are delivered before the rest of its lane is settled. */
+static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal)
+{
+    if (lane->state == RK_LANE_IS_OPEN && !lane->broken) take_responses(s, lane);
+    rk_settle_lane(s, lane, signal);
+}
+
+static void on_lane(struct rask *s, const struct rk_message_lane *message, int response_fd, int pidfd)
+{
+    struct rk_lane *lane = message->lane < s->params.lanes ? &s->lanes[message->lane] : NULL;
+    if (lane == NULL || lane->state != RK_LANE_IS_OPENING) {
+        close(response_fd);
+        close(pidfd);
+        return;
+    }
+    if (rk_lane_open(lane, &s->params, response_fd, pidfd) != 0) {
+        rk_settle_end(s, rask_last_error());
+        return;
+    }
+    if (!(message->flags & RK_PEER_MEMBARRIER) && !s->fenced) {
+        s->fenced = true;
+        rk_store_release(&s->header->client.state, RK_WAITER_FENCED);
+        rk_full_fence();
+    }
+    lane->worker = message->worker < s->workers ? message->worker : lane->worker;
+    lane->generation = message->generation;
+    s->opening--;
+    s->open_lanes[s->open_count++] = lane->index;
+}
+
+static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *message)
+{
+    if (message->lane >= s->params.lanes || s->lanes[message->lane].state == RK_LANE_IS_FREE) return;
+    settle_dead(s, &s->lanes[message->lane], message->signal);
+}
+
+static void on_segment(struct rask *s, const struct rk_message_segment *message, int fd)
+{
+    struct rk_lane *lane = message->lane < s->params.lanes ? &s->lanes[message->lane] : NULL;
+    if (lane == NULL || lane->state != RK_LANE_IS_OPEN || message->kind != RK_SEGMENT_RESPONSE_EXTRA) {
+        close(fd);
+        return;
+    }
+    if (rk_lane_add_segment(lane, message->id, message->bytes, fd) != 0) {
+        lane->broken = true;
+        rk_settle_end(s, rask_last_error());
+    }
+}
+
+static void on_message(struct rask *s, const union rk_any_message *message, const int *fds)
+{
+    switch (message->head.type) {
+    case RK_LANE:
+        on_lane(s, &message->lane, fds[0], fds[1]);
+        break;
+    case RK_LANE_GONE:
+        on_lane_gone(s, &message->lane_gone);
+        break;
+    case RK_SEGMENT:
+        on_segment(s, &message->segment, fds[0]);
+        break;
+    case RK_WORKERS:
+        memcpy(s->serving, message->workers.serving, sizeof s->serving);
+        break;
+    case RK_SHUTDOWN:
+        rk_settle_shutdown(s);
+        break;
+    case RK_ENDED:
+        rk_settle_end(s, message->text.text);
+        break;
+    default: /* not for a client */
+        for (unsigned i = 0; i < rk_message_fd_count(message->head.type); i++) close(fds[i]);
+    }
+}
+
+void rk_session_control(struct rask *s)
+{
+    /* SYNC R7 acquire: read before the socket, so that a message sent in between is noticed next time. */
+    s->control_seen = rk_load_acquire(s->control_word);
+    while (s->socket >= 0) {
+        int fds[RK_MESSAGE_FDS_MAX];
+        unsigned fd_count = 0;
+        int result = rk_control_receive(s->socket, s->message, fds, &fd_count);
+        if (result == -EAGAIN) return;
+        if (result != 0) {
+            close(s->socket);
+            s->socket = -1;
+            rk_settle_disconnect(s);
+            return;
+        }
+        on_message(s, s->message, fds);
+        if (fd_count > 0) {
+            struct rk_message ack;
+            rk_message_init(&ack, RK_ACK, sizeof ack);
+            rk_session_send(s, &ack, NULL, 0);
+        }
+    }
+}
+
+/** Death proof without the supervisor: a worker's pidfd is readable. The supervisor knows the signal, so it gets a little
+ * time to tell it, if there is one. */
+static void look_at_workers(struct rask *s, uint64_t now_ns)
+{
+    bool waiting = false;
+    for (uint32_t i = s->params.lanes; i-- > 0;) {
+        struct rk_lane *lane = &s->lanes[i];
+        struct pollfd pidfd = {.fd = lane->pidfd, .events = POLLIN};
+        if (lane->state != RK_LANE_IS_OPEN || poll(&pidfd, 1, 0) != 1) continue;
+        if (s->connected && !lane->dead_seen) {
+            lane->dead_seen = true;
+            s->death_seen_ns = now_ns;
+        }
+        if (!s->connected || now_ns - s->death_seen_ns >= RK_DEATH_GRACE_NS)
+            settle_dead(s, lane, 0);
+        else
+            waiting = true;
+    }
+    if (!waiting) s->death_seen_ns = 0;
+}
+
+uint64_t rk_session_next_tick(const struct rask *s)
+{
+    uint64_t next_ns = s->next_look_ns;
+    if (s->workers > 1 && s->pending > 0) next_ns = rk_earlier(next_ns, s->next_move_ns);
+    return rk_earlier(next_ns, s->with_deadline > 0 ? s->nearest_deadline_ns : 0);
+}
+
+void rk_session_tick(struct rask *s, uint64_t now_ns)
+{
+    rk_settle_expired(s, now_ns);
+    rk_dispatch_rebalance(s, now_ns);
+    if (now_ns < s->next_look_ns) return;
+    s->next_look_ns = now_ns + (s->connected ? RK_LOOK_NS : RK_LOOK_NS / 10);
+    rk_session_control(s);
+    look_at_workers(s, now_ns);
+}

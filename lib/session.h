@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of struct rask, shared by the files of the client:
+ *
+ *   connect.c   handshake, reconnect, close        launch.c    private supervisors
+ *   request.c   reserve, submit, abandon, slab     dispatch.c  which worker gets what, and moving it
+ *   progress.c  taking completions, messages       settle.c    every way a request ends without a response
+ *   wait.c      poll, wait, release                call.c      rask_call, rask_request
+ *
+ * All of it is private memory of one thread; what is shared is reached through lane.h and segment.h. */
+#ifndef RK_SESSION_H
+#define RK_SESSION_H
+
+#include "control.h"
+#include "ladder.h"
+#include "lane.h"
+#include "segment.h"
+#include "slab.h"
+#include "ticket.h"
+#include <rask/client.h>
+
+/** A waiting client looks at its socket and at its workers' pidfds this often. */
+#define RK_LOOK_NS 50000000u
+/** A worker that is dead but of which the supervisor has said nothing for this long is settled without it. */
+#define RK_DEATH_GRACE_NS 40000000u
+
+struct rk_launch;
+
+struct rask {
+    /* Hot. */
+    const uint32_t *fork_guard; /* 0 in a forked child */
+    const uint32_t *control_word;
+    uint32_t control_seen;
+    bool connected;
+    bool shutting_down;
+    bool ended; /* the supervisor ended this session: see rask_last_error() */
+    uint32_t open_count;
+    uint16_t *open_lanes; /* indices of OPEN lanes */
+    struct rk_lane *lanes;
+    struct rk_tickets tickets;
+    struct rk_ticket_list backlog;
+    struct rk_ticket_list ready;     /* DONE, for poll and wait */
+    struct rk_ticket_list callbacks; /* DONE, for their callback */
+    uint32_t pending;                /* submitted and not yet taken */
+    uint32_t with_deadline;          /* of those, how many have one */
+    uint32_t turn;                   /* place in open_lanes used last */
+    uint32_t empty_polls;
+    struct rk_slab slab;
+    struct rk_segment request[RK_SEGMENTS_MAX];
+    struct rk_ladder ladder;
+
+    /* Cold. */
+    struct rk_params params;
+    struct rask_options options; /* with the defaults filled in */
+    uint32_t *guard_page;
+    struct rk_request_header *header;
+    struct rk_segment bell;
+    struct rk_segment control;
+    uint32_t *client_bell;
+    uint32_t *by_position;
+    uint32_t request_segments;
+    uint64_t request_bytes; /* slab bytes, base and extra */
+    int socket;
+    bool fenced;
+    uint32_t id;
+    uint32_t workers;
+    uint32_t first_worker;
+    uint32_t worker_wait_mode;
+    uint32_t supervisor_pid;
+    uint64_t serving[RASK_WORKERS_MAX / 64];  /* bit i: worker i serves */
+    uint64_t has_lane[RASK_WORKERS_MAX / 64]; /* bit i: a lane to worker i is open or opening */
+    uint32_t opening;                         /* lanes in OPENING */
+    uint32_t method_count;
+    struct rk_method_entry *methods;
+    char engine[16];
+    char plugin[48];
+    char plugin_version[32];
+    char ended_text[RK_MESSAGE_TEXT_BYTES];
+    char *path; /* NULL: private supervisor */
+    struct rk_launch *launch;
+    union rk_any_message *message;
+    uint64_t next_look_ns;
+    uint64_t next_move_ns;
+    uint64_t move_pause_ns;
+    uint64_t death_seen_ns;
+    uint64_t nearest_deadline_ns;
+    uint64_t rescues;
+    uint64_t requests;
+    uint64_t moved;
+};
+
+static inline bool rk_session_forked(const struct rask *s)
+{
+    return rk_load_relaxed(s->fork_guard) == 0;
+}
+
+/** -EOWNERDEAD with its text. */
+int rk_session_refuse_child(void);
+
+/* connect.c */
+int rk_session_create(struct rask **out, const struct rask_options *options);
+int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns);
+/** Send to the supervisor; waits up to 100 ms for room. */
+int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count);
+
+/* dispatch.c */
+/** Give a ticket that is not bound to a lane, or queue it. */
+void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
+/** Give queued tickets to lanes that have room. */
+void rk_dispatch_backlog(struct rask *s);
+/** Take back what waits behind something slow and give it to idle workers; open lanes if that would help. */
+void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
+/** Ask for a lane to a worker that serves and has none. True if one was asked for. */
+bool rk_dispatch_open_lane(struct rask *s);
+
+/* progress.c */
+/** Take what has come: responses and messages. Returns how many tickets became DONE. No system call when nothing has. */
+uint32_t rk_progress(struct rask *s);
+/** Rare looks: deadlines, socket, pidfds, moving. `now_ns` from rask_now_ns(). */
+void rk_session_tick(struct rask *s, uint64_t now_ns);
+/** When the next rk_session_tick() is due. */
+uint64_t rk_session_next_tick(const struct rask *s);
+/** Receive and act on all messages that wait. */
+void rk_session_control(struct rask *s);
+/** Would rk_progress() find something? */
+bool rk_session_anything(const struct rask *s);
+
+/* settle.c */
+/** A ticket has its outcome: hand it to its list. Frees its request block unless the lane still holds it. */
+void rk_finish(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code);
+/** The lane's worker is proven dead: deliver, move, or end everything it had. `signal` 0 when not known. */
+void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal);
+/** The supervisor is gone: end what is not bound; the rest ends as its workers' deaths are proven. */
+void rk_settle_disconnect(struct rask *s);
+/** The session is over although workers live: a peer broke the rules. Ends everything. */
+void rk_settle_end(struct rask *s, const char *why);
+/** End what has not started with SHUTDOWN. */
+void rk_settle_shutdown(struct rask *s);
+/** End what is past its deadline. */
+void rk_settle_expired(struct rask *s, uint64_t now_ns);
+/** Cancel one live ticket. */
+void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket);
+/** Free a ticket and everything it refers to, once neither the user nor a lane holds it. */
+void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket);
+void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
+
+/* wait.c */
+/** Wait until `ticket` (NULL: any) is DONE, a callback is due, or the deadline (absolute, 0: none). 0 or -ETIMEDOUT. */
+int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
+/** Run callbacks that are due; returns how many. */
+uint32_t rk_run_callbacks(struct rask *s);
+void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* Every way a request ends without a response from its handler, and the one place where a ticket gets its outcome.
+ *
+ * The rules: `taken` not past a position and the mark set (retracted), or the worker proven dead: it never ran, it may move or
+ * end as "not executed". Past it and no response: it may have run. may_have_run is sticky. A block is used again at once when
+ * retracted, on the response, or on proof of death; a deadline that passed inside a handler frees nothing. */
+#include "clock.h"
+#include "error.h"
+#include "session.h"
+#include "status.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void rk_request_block_free(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->block != RK_BLOCK_NONE) rk_slab_put(&s->slab, ticket->block);
+    ticket->block = RK_BLOCK_NONE;
+}
+
+void rk_finish(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
+{
+    ticket->status = status;
+    ticket->code = code;
+    ticket->executed = rk_status_executed(status);
+    if (RK_UNLIKELY(ticket->may_have_run) && ticket->executed == RASK_EXECUTED_NO)
+        ticket->executed = RASK_EXECUTED_MAYBE;
+    if (ticket->deadline_ns != 0 && --s->with_deadline == 0) s->nearest_deadline_ns = 0;
+    if (!ticket->lane_holds) rk_request_block_free(s, ticket);
+    ticket->state = RK_TICKET_DONE;
+    rk_list_push_back(&s->tickets, ticket->read != NULL ? &s->callbacks : &s->ready, ticket);
+}
+
+/** End without a response payload. */
+static void finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
+{
+    ticket->response_length = 0;
+    ticket->response = NULL;
+    ticket->response_block = RK_BLOCK_NONE;
+    rk_finish(s, ticket, status, code);
+}
+
+void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->view_of != NULL)
+        rk_responses_release(ticket->view_of, ticket->response_block, ticket->response_generation);
+    ticket->view_of = NULL;
+    if (ticket->lane_holds) {
+        ticket->orphan = true; /* freed by the late response or the worker's death */
+        return;
+    }
+    rk_request_block_free(s, ticket);
+    rk_ticket_put(&s->tickets, ticket);
+}
+
+/** Take back one position if its worker has not entered it. True: it will never run. */
+static bool retract(struct rask *s, struct rk_ticket *ticket, uint32_t marks)
+{
+    struct rk_lane *lane = &s->lanes[ticket->lane];
+    rk_lane_mark(lane, ticket->position, marks);
+    rk_park_barrier();
+    if (rk_lane_taken(lane) > ticket->position) return false;
+    lane->by_position[ticket->position & lane->mask] = RK_HOLE;
+    lane->in_flight--;
+    ticket->lane_holds = false;
+    return true;
+}
+
+/** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). */
+static void stop(struct rask *s, struct rk_ticket *ticket, uint32_t marks, uint32_t unstarted, uint32_t started)
+{
+    if (ticket->state == RK_TICKET_QUEUED) {
+        rk_list_remove(&s->tickets, &s->backlog, ticket);
+        finish_empty(s, ticket, unstarted, 0);
+    } else if (retract(s, ticket, marks)) {
+        finish_empty(s, ticket, unstarted, 0);
+    } else if (started != RASK_OK) {
+        ticket->may_have_run = true;
+        finish_empty(s, ticket, started, 0);
+    }
+}
+
+void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket)
+{
+    ticket->user_cancelled = true;
+    stop(s, ticket, RK_CANCEL_STOP, RASK_CANCELLED, RASK_OK);
+}
+
+void rk_settle_expired(struct rask *s, uint64_t now_ns)
+{
+    if (s->with_deadline == 0 || now_ns < s->nearest_deadline_ns) return;
+    s->nearest_deadline_ns = 0;
+    for (uint32_t i = 0; i < s->tickets.fresh; i++) {
+        struct rk_ticket *ticket = &s->tickets.table[i];
+        if (ticket->deadline_ns == 0 || (ticket->state != RK_TICKET_QUEUED && ticket->state != RK_TICKET_BOUND))
+            continue;
+        if (now_ns >= ticket->deadline_ns)
+            stop(s, ticket, RK_CANCEL_STOP, RASK_EXPIRED, RASK_TIMEOUT);
+        else
+            s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, ticket->deadline_ns);
+    }
+}
+
+static void end_backlog(struct rask *s, uint32_t status)
+{
+    struct rk_ticket *ticket;
+    while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL) {
+        rk_list_remove(&s->tickets, &s->backlog, ticket);
+        finish_empty(s, ticket, status, 0);
+    }
+}
+
+void rk_settle_shutdown(struct rask *s)
+{
+    if (s->shutting_down) return;
+    s->shutting_down = true;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
+            uint32_t index = lane->by_position[position & lane->mask];
+            if (index != RK_HOLE && s->tickets.table[index].state == RK_TICKET_BOUND)
+                stop(s, &s->tickets.table[index], RK_CANCEL_RETRACT, RASK_SHUTDOWN, RASK_OK);
+        }
+    }
+    end_backlog(s, RASK_SHUTDOWN);
+}
+
+/** One position of a dead worker that has no response. */
+static void settle_position(struct rask *s, struct rk_ticket *ticket, bool entered, int32_t signal)
+{
+    ticket->lane_holds = false;
+    if (ticket->orphan) {
+        rk_ticket_drop(s, ticket); /* its time-out was delivered and released */
+    } else if (ticket->state != RK_TICKET_BOUND) {
+        rk_request_block_free(s, ticket); /* its time-out is still in somebody's hands */
+    } else if (entered) {
+        ticket->may_have_run = true;
+        finish_empty(s, ticket, RASK_CRASHED, signal);
+    } else if (ticket->user_cancelled) {
+        finish_empty(s, ticket, RASK_CANCELLED, 0);
+    } else {
+        ticket->state = RK_TICKET_QUEUED;
+        rk_list_push_front(&s->tickets, &s->backlog, ticket);
+    }
+}
+
+static void forget_lane(struct rask *s, struct rk_lane *lane)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->open_count; i++)
+        if (s->open_lanes[i] != lane->index) s->open_lanes[kept++] = s->open_lanes[i];
+    s->open_count = kept;
+    s->turn = 0;
+    s->opening -= lane->state == RK_LANE_IS_OPENING;
+    s->has_lane[lane->worker / 64] &= ~(1ull << (lane->worker % 64));
+    rk_lane_reset(lane);
+    if (!s->connected) return;
+    struct rk_message_lane message = {.session = s->id, .lane = lane->index};
+    rk_message_init(&message.head, RK_LANE_CLOSED, sizeof message);
+    rk_session_send(s, &message, NULL, 0);
+}
+
+void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal)
+{
+    if (lane->state == RK_LANE_IS_OPEN) {
+        uint64_t taken = rk_lane_taken(lane); /* everything, when the worker broke the rules */
+        for (uint64_t position = lane->position; position-- > lane->response_position;) {
+            uint32_t index = lane->by_position[position & lane->mask];
+            if (index != RK_HOLE)
+                settle_position(s, &s->tickets.table[index], lane->broken || position < taken, signal);
+        }
+    }
+    forget_lane(s, lane);
+    if (!s->connected) end_backlog(s, RASK_UNAVAILABLE);
+    if (s->shutting_down) end_backlog(s, RASK_SHUTDOWN);
+}
+
+void rk_settle_disconnect(struct rask *s)
+{
+    if (!s->connected) return;
+    s->connected = false;
+    s->next_look_ns = 0;
+    memset(s->serving, 0, sizeof s->serving);
+    for (uint32_t i = 0; i < s->params.lanes; i++)
+        if (s->lanes[i].state == RK_LANE_IS_OPENING) forget_lane(s, &s->lanes[i]);
+    end_backlog(s, s->shutting_down ? RASK_SHUTDOWN : RASK_UNAVAILABLE);
+}
+
+/** One position of a lane whose worker lives, but will not answer this session any more. */
+static void abandon_position(struct rask *s, struct rk_lane *lane, uint64_t position)
+{
+    uint32_t index = lane->by_position[position & lane->mask];
+    if (index == RK_HOLE || s->tickets.table[index].state != RK_TICKET_BOUND) return;
+    struct rk_ticket *ticket = &s->tickets.table[index];
+    if (lane->broken) {
+        ticket->may_have_run = true;
+        finish_empty(s, ticket, RASK_UNAVAILABLE, 0);
+    } else {
+        stop(s, ticket, RK_CANCEL_STOP, RASK_UNAVAILABLE, RASK_UNAVAILABLE);
+    }
+}
+
+void rk_settle_end(struct rask *s, const char *why)
+{
+    if (s->ended) return;
+    s->ended = true;
+    snprintf(s->ended_text, sizeof s->ended_text, "%s", why);
+    if (s->socket >= 0) close(s->socket); /* the supervisor tells the workers */
+    s->socket = -1;
+    rk_settle_disconnect(s);
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        for (uint64_t position = lane->response_position; position < lane->position; position++)
+            abandon_position(s, lane, position);
+    }
+}

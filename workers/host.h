@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The table a plugin gets (struct rask_host), and one request in the hands of a handler. */
+#ifndef RK_HOST_H
+#define RK_HOST_H
+
+#include "layout.h"
+#include <rask/plugin.h>
+#include <stdbool.h>
+
+struct rk_served;
+
+/** One plugin's host. `table` is what the plugin sees. */
+struct rk_host {
+    struct rask_host table;
+    char prefix[80];             /* starts every log line */
+    const char *const *settings; /* "KEY=VALUE", NULL-terminated, or NULL; not owned */
+};
+
+/** Fill in the table. Without a worker behind it (`rask check`) only log, config and now_ns are of use. */
+void rk_host_init(struct rk_host *host, const char *prefix, const char *const *settings);
+
+/** One request being handled. The host's functions find it from the struct rask_call inside. */
+struct rk_handling {
+    struct rask_call call; /* first: what the handler sees */
+    struct rk_served *served;
+    const uint32_t *cancel;  /* the slot's mark, in the client's memory */
+    uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
+    uint32_t reserved_bytes; /* room the handler may fill */
+    uint32_t replied_bytes;  /* length of the response */
+    bool too_large;          /* the last reservation was refused */
+    bool asked_to_stop;      /* cancelled() said 1 */
+    uint8_t inline_reply[RASK_INLINE_BYTES] __attribute__((aligned(16)));
+};
+
+#endif

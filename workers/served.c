@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking requests and publishing responses: the worker's half of the hot path; see served.h and the table in layout.h. */
+#include "served.h"
+#include "error.h"
+#include "host.h"
+#include <errno.h>
+#include <rask/status.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int rk_served_create(struct rk_served **out, const struct rk_message_session *message, int request_fd, int bell_fd)
+{
+    *out = NULL;
+    int result = rk_params_check(&message->params);
+    struct rk_served *served = result == 0 ? calloc(1, sizeof *served) : NULL;
+    if (served == NULL) {
+        close(request_fd);
+        close(bell_fd);
+        return result != 0 ? result : -ENOMEM;
+    }
+    served->id = message->session;
+    served->params = message->params;
+    served->snapshot = (message->flags & RK_PEER_SNAPSHOT) != 0;
+    served->mask = message->params.ring_slots - 1;
+    served->bell.fd = -1;
+    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
+        served->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
+        served->response[i] = (struct rk_segment)RK_SEGMENT_INIT;
+    }
+    rk_slab_init(&served->slab, RK_RESPONSE_BLOCKS_MAX);
+    result = rk_segment_map(&served->bell, bell_fd, RK_SEGMENT_BELL, rk_bell_segment_bytes(&served->params), false);
+    if (result != 0)
+        close(request_fd);
+    else
+        result = rk_segment_map(&served->request[0], request_fd, RK_SEGMENT_REQUEST,
+                                rk_request_segment_bytes(&served->params), false);
+    if (result != 0) {
+        rk_served_destroy(served);
+        return result;
+    }
+    *out = served;
+    return 0;
+}
+
+void rk_served_destroy(struct rk_served *served)
+{
+    if (served == NULL) return;
+    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
+        rk_segment_finish(&served->request[i]);
+        rk_segment_finish(&served->response[i]);
+    }
+    rk_segment_finish(&served->bell);
+    rk_slab_finish(&served->slab);
+    free(served);
+}
+
+int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, int *response_fd)
+{
+    const struct rk_params *params = &served->params;
+    if (served->open || lane >= params->lanes) return rk_error(-EPROTO, "lane %u cannot be opened", lane);
+    int result = rk_segment_create(&served->response[0], RK_SEGMENT_RESPONSE, rk_response_segment_bytes(params));
+    if (result != 0) return result;
+    uint8_t *response = served->response[0].base;
+    const uint8_t *request = served->request[0].base;
+    struct rk_bell_page *bells = served->bell.base;
+    served->response_header = (struct rk_response_header *)(void *)response;
+    served->responses = (struct rk_response_slot *)(void *)(response + RK_PAGE_BYTES);
+    served->lane_page = (const struct rk_lane_request *)(const void *)(request + rk_request_lane_offset(params, lane));
+    served->requests =
+        (const struct rk_request_slot *)(const void *)((const uint8_t *)served->lane_page + RK_PAGE_BYTES);
+    served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
+    served->client_bell = &bells->client.word;
+    served->own_bell = &bells->lane[lane].word;
+    served->lane = lane;
+    served->fenced = fenced;
+    served->response_segments = 1;
+    served->response_bytes = params->slab_bytes;
+    if (fenced) rk_store_relaxed(&served->response_header->worker.state, RK_WAITER_FENCED);
+    result = rk_slab_seed(&served->slab, rk_response_slab_offset(params), params->slab_bytes);
+    if (result != 0) {
+        rk_segment_finish(&served->response[0]);
+        return result;
+    }
+    served->open = true;
+    *response_fd = served->response[0].fd;
+    return 0;
+}
+
+int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes, int fd)
+{
+    if (id == 0 || id >= RK_SEGMENTS_MAX || served->request[id].base != NULL) {
+        close(fd);
+        return rk_error(-EPROTO, "extra request segment %u: not a free number below %u", id, RK_SEGMENTS_MAX);
+    }
+    served->stalled = false;
+    return rk_segment_map(&served->request[id], fd, RK_SEGMENT_REQUEST_EXTRA, bytes, false);
+}
+
+/** Is there a free response slot? The client's cursor is read only when the last one seen says no. */
+static bool response_room(struct rk_served *served)
+{
+    uint64_t slots = (uint64_t)served->mask + 1;
+    if (RK_LIKELY(served->response_position - served->consumed < slots)) return true;
+    /* SYNC R5 acquire: pairs with rk_lane_consumed */
+    uint64_t consumed = rk_load_acquire(&served->lane_page->consumed);
+    if (consumed > served->response_position || consumed < served->consumed) return false; /* nonsense: its own loss */
+    served->consumed = consumed;
+    return served->response_position - consumed < slots;
+}
+
+/** Where a payload over the inline size lies, checked against the mapping. */
+static enum rk_take find_block(struct rk_served *served, const struct rk_block_ref *block, struct rk_taken *request)
+{
+    if (block->segment >= RK_SEGMENTS_MAX) {
+        rk_error(-EPROTO, "request names segment %u of %u", block->segment, RK_SEGMENTS_MAX);
+        return RK_TAKE_BAD;
+    }
+    const struct rk_segment *segment = &served->request[block->segment];
+    if (segment->base == NULL) return RK_TAKE_STALLED;
+    uint64_t start = block->segment == 0 ? rk_request_slab_offset(&served->params) : RK_PAGE_BYTES;
+    if (request->length > segment->bytes || block->offset < start || block->offset > segment->bytes - request->length ||
+        block->offset % RASK_BLOCK_BYTES_MIN != 0) {
+        rk_error(-EPROTO, "request names bytes %llu+%u of a segment of %llu", (unsigned long long)block->offset,
+                 request->length, (unsigned long long)segment->bytes);
+        return RK_TAKE_BAD;
+    }
+    request->data = (const uint8_t *)segment->base + block->offset;
+    return RK_TAKE_REQUEST;
+}
+
+static void fill_payload(struct rk_served *served, struct rk_response_slot *slot, struct rk_handling *handling)
+{
+    slot->length = handling->replied_bytes;
+    if (handling->replied_bytes <= RASK_INLINE_BYTES) {
+        if (handling->block == RK_BLOCK_NONE) {
+            memcpy(slot->payload.bytes, handling->inline_reply, sizeof slot->payload.bytes);
+            return;
+        }
+        /* A large room with a small answer: it fits the slot, and the block is free again. */
+        const struct rk_block *block = &served->slab.blocks[handling->block];
+        const uint8_t *base = served->response[block->segment].base;
+        memcpy(slot->payload.bytes, base + block->offset, handling->replied_bytes);
+        rk_slab_put(&served->slab, handling->block);
+        return;
+    }
+    const struct rk_block *block = &served->slab.blocks[handling->block];
+    slot->payload.block = (struct rk_block_ref){
+        .offset = block->offset,
+        .segment = block->segment,
+        .index = handling->block,
+        .generation = block->generation,
+    };
+}
+
+/** Fill everything but the payload and publish. */
+static void publish(struct rk_served *served, const struct rk_taken *request, enum rk_response_kind kind,
+                    uint32_t status, int32_t code)
+{
+    struct rk_response_slot *slot = &served->responses[served->response_position & served->mask];
+    slot->kind = (uint8_t)kind;
+    slot->flags = 0;
+    slot->status = (uint16_t)status;
+    slot->code = code;
+    slot->ticket = request->ticket;
+    slot->position = request->position;
+    /* SYNC R2 release: pairs with rk_lane_take */
+    rk_store_release(&slot->sequence, (uint32_t)served->response_position + 1);
+    served->response_position++;
+    rk_publish(served->client_state, served->client_bell);
+}
+
+/** A retracted request is answered too: the client may have looked at `taken` just after it was stored, and then waits. */
+static void respond_skipped(struct rk_served *served, const struct rk_taken *request)
+{
+    served->responses[served->response_position & served->mask].length = 0;
+    publish(served, request, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
+}
+
+void rk_served_respond(struct rk_served *served, const struct rk_taken *request, uint32_t status, int32_t code,
+                       struct rk_handling *handling)
+{
+    struct rk_response_slot *slot = &served->responses[served->response_position & served->mask];
+    if (handling != NULL)
+        fill_payload(served, slot, handling);
+    else
+        slot->length = 0;
+    publish(served, request, RK_RESPONSE_REPLY, status, code);
+}
+
+enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request)
+{
+    if (!rk_served_ready(served) || RK_UNLIKELY(!response_room(served))) return RK_TAKE_NONE;
+    const struct rk_request_slot *slot = &served->requests[served->position & served->mask];
+    /* SYNC R3 release, light: pairs with rk_lane_retract. Nothing of the slot but its sequence is read before this. */
+    rk_store_release(&served->response_header->taken, served->position + 1);
+    rk_light_barrier();
+    if (RK_UNLIKELY(served->fenced)) rk_full_fence();
+    bool skip = rk_load_relaxed(&slot->cancel) != 0;
+    struct rk_request_slot copy;
+    memcpy(&copy, slot, sizeof copy);
+    rk_light_barrier(); /* from here on only the copy is looked at */
+    request->ticket = copy.ticket;
+    request->position = served->position;
+    request->deadline_ns = copy.deadline_ns;
+    request->length = copy.length;
+    request->method = copy.method;
+    request->cancel = &slot->cancel;
+    if (RK_UNLIKELY(skip)) {
+        respond_skipped(served, request);
+        served->position++;
+        return RK_TAKE_SKIPPED;
+    }
+    if (RK_UNLIKELY(copy.kind != RK_REQUEST_CALL || copy.flags != 0 ||
+                    copy.length > served->params.payload_bytes_max)) {
+        rk_error(-EPROTO, "request of kind %u, flags %#x, length %u", copy.kind, copy.flags, copy.length);
+        return RK_TAKE_BAD;
+    }
+    enum rk_take found = RK_TAKE_REQUEST;
+    if (copy.length > RASK_INLINE_BYTES) {
+        found = find_block(served, &copy.payload.block, request);
+    } else {
+        memcpy(request->bytes, copy.payload.bytes, sizeof request->bytes);
+        request->data = request->bytes;
+    }
+    if (found == RK_TAKE_REQUEST)
+        served->position++;
+    else if (found == RK_TAKE_STALLED)
+        served->stalled = true;
+    return found;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* One session as a worker sees it: the client's request segments (read-only), the worker's response segments, and the
+ * lane's two rings. The client's memory is hostile input: every value is read once, checked, and only the copy used. */
+#ifndef RK_SERVED_H
+#define RK_SERVED_H
+
+#include "bell.h"
+#include "control.h"
+#include "layout.h"
+#include "segment.h"
+#include "slab.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rk_handling;
+
+struct rk_served {
+    /* Hot: one look at an idle session touches this line and the slot. */
+    const struct rk_request_slot *requests;
+    uint64_t position; /* next request */
+    uint32_t mask;
+    bool open;    /* lane is open */
+    bool fenced;  /* no membarrier on one of the sides */
+    bool stalled; /* next request waits for a segment that has not come yet */
+    bool snapshot;
+    struct rk_response_header *response_header;
+    struct rk_response_slot *responses;
+    uint64_t response_position; /* next response */
+    uint64_t consumed;          /* last seen: responses the client has read */
+    const struct rk_lane_request *lane_page;
+    const uint32_t *client_state; /* rk_waiter.state of the client */
+    uint32_t *client_bell;
+    uint32_t *own_bell;
+
+    /* Cold. */
+    uint64_t debt_ns; /* time used beyond its turns */
+    uint32_t id;
+    uint32_t lane;
+    struct rk_params params;
+    struct rk_segment request[RK_SEGMENTS_MAX];
+    struct rk_segment response[RK_SEGMENTS_MAX];
+    uint32_t response_segments;
+    uint64_t response_bytes; /* slab bytes, base and extra */
+    struct rk_segment bell;
+    struct rk_slab slab;
+    int control_fd; /* to announce extra segments; not owned */
+};
+
+/** Map a session from a SESSION message. Takes both descriptors. *out is NULL on failure. -EPROTO, -ENOMEM. */
+int rk_served_create(struct rk_served **out, const struct rk_message_session *message, int request_fd, int bell_fd);
+void rk_served_destroy(struct rk_served *served);
+
+/** Create the lane's response segment. On success *response_fd is the descriptor to hand over; it stays ours. */
+int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, int *response_fd);
+
+/** Map another request segment (takes fd). -EPROTO, -ENOMEM. */
+int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes, int fd);
+
+/** What rk_served_take() found. */
+enum rk_take {
+    RK_TAKE_NONE,    /* no request, or no room for its response */
+    RK_TAKE_SKIPPED, /* a retracted request was passed over, and said so */
+    RK_TAKE_REQUEST, /* *request is to be handled */
+    RK_TAKE_STALLED, /* its segment is not here yet: look at the control socket */
+    RK_TAKE_BAD,     /* the client broke the rules: rask_last_error() says how */
+};
+
+/** A request, copied out and checked. */
+struct rk_taken {
+    uint64_t ticket;
+    uint64_t position;
+    uint64_t deadline_ns;
+    uint32_t length;
+    uint16_t method;
+    const uint32_t *cancel;
+    const void *data; /* inline: `bytes`; else in the client's memory */
+    uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(16)));
+};
+
+/** Is a request there? One load of the client's line. */
+static inline bool rk_served_ready(const struct rk_served *served)
+{
+    /* SYNC R1 acquire: pairs with rk_lane_publish */
+    return rk_load_acquire(&served->requests[served->position & served->mask].sequence) ==
+           (uint32_t)served->position + 1;
+}
+
+enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request);
+
+/** Publish the response to `request`: the handling's reply when `handling` is not NULL, else an empty one. */
+void rk_served_respond(struct rk_served *served, const struct rk_taken *request, uint32_t status, int32_t code,
+                       struct rk_handling *handling);
+
+/** Room for a reply, see struct rask_host. Gives an earlier reservation back. */
+void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes);
+
+/** Give the reservation back unused. */
+void rk_served_unreserve(struct rk_served *served, struct rk_handling *handling);
+
+#endif

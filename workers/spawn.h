@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Forks one worker. The supervisor has one thread, so the child may run on without exec: it loads the plugin, reports
+ * READY or FAILED over its socket, and serves. */
+#ifndef RK_SPAWN_H
+#define RK_SPAWN_H
+
+#include "reactor.h"
+#include <stdint.h>
+#include <sys/types.h>
+
+#define RK_CPU_ANY (-1)
+
+struct rk_spawn_config {
+    uint32_t index;
+    uint32_t generation;
+    uint32_t wait_mode; /* enum rask_wait_mode, resolved */
+    uint32_t parties;   /* how many may spin */
+    int cpu;            /* pin to this one, or RK_CPU_ANY */
+    int control_word_fd;
+    const char *plugin_path;
+    const char *const *settings;
+    struct rk_reactor *reactor; /* the parent's, for the child to forget */
+};
+
+/** What the supervisor holds of a worker. */
+struct rk_spawned {
+    pid_t pid;
+    int pidfd;
+    int socket; /* SEQPACKET, non-blocking, close-on-exec */
+};
+
+/** Fork. Returns 0 in the parent with *out filled in, or -errno. Does not return in the child. */
+int rk_spawn_worker(struct rk_spawned *out, const struct rk_spawn_config *config);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Opens the session a command needs. A private supervisor is this very binary, so that both sides are of one build. */
+#include "target.h"
+#include <errno.h>
+#include <rask/limits.h>
+#include <unistd.h>
+
+int rk_target_check(const struct rk_target *target)
+{
+    if (target->socket && target->plugin) {
+        return rk_usage_error("--socket and --plugin exclude each other: name a running supervisor or a plugin");
+    }
+    if (!target->plugin && target->settings.count > 0) {
+        return rk_usage_error("--set needs --plugin: a running supervisor has its settings");
+    }
+    if (!target->plugin && target->workers > 0) {
+        return rk_usage_error("--workers needs --plugin: a running supervisor has its workers");
+    }
+    return RK_GO_ON;
+}
+
+/* RASK_BIN and the other places stay in charge where /proc is not there. */
+static const char *own_program(char *path, size_t bytes)
+{
+    ssize_t length = readlink("/proc/self/exe", path, bytes - 1);
+    if (length <= 0 || (size_t)length >= bytes - 1) return NULL;
+    path[length] = '\0';
+    return access(path, X_OK) == 0 ? path : NULL;
+}
+
+int rk_target_open(struct rask **out, const struct rk_target *target, const struct rask_options *options)
+{
+    struct rask_options adjusted = *options;
+    adjusted.wait_mode = target->wait_mode;
+    if (!target->plugin) return rask_connect(out, target->socket, &adjusted);
+
+    char program[4096];
+    struct rask_spawn_options spawn = RASK_SPAWN_OPTIONS_INIT;
+    spawn.plugin = target->plugin;
+    spawn.program = own_program(program, sizeof(program));
+    spawn.settings = target->settings.count > 0 ? target->settings.list : NULL;
+    spawn.workers = (uint32_t)target->workers;
+    spawn.wait_mode = target->wait_mode;
+    spawn.pin_workers = target->pin_workers;
+    return rask_spawn(out, &spawn, &adjusted);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's private state, shared by worker.c (life), worker_serve.c (loop) and worker_control.c (messages). */
+#ifndef RK_WORKER_STATE_H
+#define RK_WORKER_STATE_H
+
+#include "host.h"
+#include "ladder.h"
+#include "segment.h"
+#include "served.h"
+#include "worker.h"
+
+struct rk_worker {
+    struct rk_worker_config config;
+    const struct rask_plugin *plugin;
+    void *plugin_state;
+    struct rk_host host;
+    struct rk_ladder ladder;
+    struct rk_segment control; /* the supervisor's word, read-only */
+    const uint32_t *control_word;
+    uint32_t control_seen;
+    bool stopping;
+    struct rk_segment status;
+    struct rk_status_page *page;
+    uint32_t *fork_guard; /* 0 in a forked child */
+    struct rk_served *sessions[RASK_SESSIONS_MAX];
+    uint32_t session_count;
+    uint32_t first;    /* whose turn comes first in the next round */
+    uint8_t *snapshot; /* private copy of a request, grown as needed */
+    size_t snapshot_bytes;
+    union rk_any_message *message; /* large, so not on the stack */
+};
+
+/** Has the supervisor sent something since the last look? */
+static inline bool rk_worker_called(const struct rk_worker *worker)
+{
+    /* SYNC R7 acquire: pairs with the supervisor's bump after sending */
+    return rk_load_acquire(worker->control_word) != worker->control_seen;
+}
+
+/** Receive and act on every message that waits. Sets `stopping` on SHUTDOWN and when the supervisor is gone. */
+void rk_worker_control(struct rk_worker *worker);
+
+/** End a session whose client broke the rules, and tell the supervisor why. */
+void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const char *why);
+
+#endif
