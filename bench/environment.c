@@ -21,9 +21,14 @@
 #else
 #define OPTIMIZED "NOT optimised"
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SANITIZED ", with a SANITIZER"
-#else
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED ", with a SANITIZER"
+#endif
+#ifndef SANITIZED
 #define SANITIZED ""
 #endif
 

@@ -10,7 +10,7 @@
  * Small ones also over one line that both sides write: faster, for a read brings ownership along, but only a reference
  * and no candidate: no channel can do so whose memory has one writer, and with one call in flight only.
  *
- * Between slices the peer sleeps in read(2) on a pipe, so it takes no time from a worker on the same processor. It ends
+ * Between slices the peer sleeps in read(2) on a socket, so it takes no time from a worker on the same processor. It ends
  * with the floor, and when the parent dies (end of file, PR_SET_PDEATHSIG). */
 #ifndef RK_FLOOR_H
 #define RK_FLOOR_H
@@ -29,7 +29,7 @@ struct rk_floor_options {
 
 struct rk_floor;
 
-/** Map the memory and fork the peer; in a program without threads. 0, -ENOMEM, or the errno of pipe or fork. A peer that
+/** Map the memory and fork the peer; in a program without threads. 0, -ENOMEM, or the errno of socketpair or fork. A peer that
  * cannot be pinned ends at once: the first round trip says -ECHILD. */
 int rk_floor_create(struct rk_floor **out, const struct rk_floor_options *options);
 

@@ -44,7 +44,7 @@ struct rk_floor_control {
     uint64_t done __attribute__((aligned(64))); /* peer: number of the last command carried out */
 };
 
-/** The peer's whole life. `lanes` were set up before the fork; `wake_fd` is the pipe it sleeps on. */
+/** The peer's whole life. `lanes` were set up before the fork; `wake_fd` is the socket it sleeps on. */
 __attribute__((noreturn)) void rk_floor_peer(struct rk_floor_control *control, const struct rk_floor_lane *lanes,
                                              int wake_fd, int cpu, pid_t parent);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The peer of a floor: a forked process that answers. It spins while it is awake, so it must not outlive its parent by
- * any way out: PR_SET_PDEATHSIG, a look at getppid() every few milliseconds of waiting, end of file on its pipe. */
+ * any way out: PR_SET_PDEATHSIG, a look at getppid() every few milliseconds of waiting, end of file on its socket. */
 #include "floor_lines.h"
 #include <errno.h>
 #include <signal.h>
@@ -43,7 +43,7 @@ static void talk(const struct rk_floor_lane *lane, uint64_t sequence)
         answer(lane, sequence, RK_FLOOR_YIELD, small);
 }
 
-/** Sleep until the client writes a byte; its end of the pipe closed means that it is gone. */
+/** Sleep until the client writes a byte; its end of the socket closed means that it is gone. */
 static void sleep_on(int wake_fd)
 {
     char byte;
@@ -70,10 +70,12 @@ static void settle_in(int cpu, pid_t parent)
 void rk_floor_peer(struct rk_floor_control *control, const struct rk_floor_lane *lanes, int wake_fd, int cpu,
                    pid_t parent)
 {
+    /* No yield where nobody on this processor is waited for: a worker that spins here would keep it for a while. */
+    enum rk_floor_turn turn = lanes[0].turn == RK_FLOOR_YIELD ? RK_FLOOR_YIELD : RK_FLOOR_PAUSE;
     settle_in(cpu, parent);
     sleep_on(wake_fd);
     for (uint64_t number = 1;; number++) {
-        while (rk_floor_await(&control->number, number, RK_FLOOR_YIELD) == 0) exit_if_orphan();
+        while (rk_floor_await(&control->number, number, turn) == 0) exit_if_orphan();
         bool sleep = control->verb == RK_FLOOR_SLEEP;
         if (!sleep) talk(&lanes[control->lane], control->sequence);
         rk_store_release(&control->done, number);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See measure.h. The floor's peer sleeps while rask is measured, and rask is idle while the floor is. A worker that spins
- * on the processor of the floor's peer takes turns with it then: that costs time between slices, and a few of the longest
- * round trips, but no median. */
+/* See measure.h. The floor's peer sleeps while rask is measured, and rask is idle while the floor is: nothing is in flight
+ * between slices, and private workers that would go on spinning stand still. */
 #include "measure.h"
 #include <errno.h>
 #include <stdio.h>
@@ -43,8 +42,10 @@ void rk_figures_finish(struct rk_figures *figures)
 }
 
 /** Slices of every variant; the medians go to p50_ns. */
-static int floor_slices(struct rk_figures *figures, struct rk_floor *floor, double p50_ns[])
+static int floor_slices(struct rk_figures *figures, struct rk_floor *floor, const struct rk_standstill *standstill,
+                        double p50_ns[])
 {
+    rk_standstill_begin(standstill);
     int error = rk_floor_wake(floor);
     for (uint32_t i = 0; i < figures->floor_count && error == 0; i++) {
         struct rk_samples *total = &figures->floors[i].samples;
@@ -60,6 +61,7 @@ static int floor_slices(struct rk_figures *figures, struct rk_floor *floor, doub
         rk_samples_merge(total, &figures->scratch);
     }
     int park_error = error == 0 ? rk_floor_park(floor) : 0;
+    rk_standstill_end(standstill);
     return error != 0 ? error : park_error;
 }
 
@@ -118,7 +120,7 @@ static int warm_up(struct rk_figures *figures, struct rk_calls *calls, struct rk
     uint64_t warm_ns =
         options->count == 0 && options->duration_ns / 4 < WARM_UP_NS_MAX ? options->duration_ns / 4 : WARM_UP_NS_MAX;
     int error = rk_calls_warm_up(calls, warm_ns, &rask_ns);
-    if (error == 0) error = floor_slices(figures, floor, floor_ns);
+    if (error == 0) error = floor_slices(figures, floor, options->standstill, floor_ns);
     if (error != 0) return error;
     figures->rask.batch = rask_ns > SLOW_NS ? 1 : RK_BATCH;
     for (uint32_t i = 0; i < figures->floor_count; i++) {
@@ -148,7 +150,7 @@ int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk
     uint64_t end_ns = options->count != 0 ? UINT64_MAX : start_ns + options->duration_ns;
     while (error == 0 && !rk_bench_interrupted && part_done(figures, options, now_ns, end_ns) < 1) {
         double rask_ns = 0, floor_ns[RK_FLOOR_VARIANTS_MAX] = {0};
-        error = floor_slices(figures, floor, floor_ns);
+        error = floor_slices(figures, floor, options->standstill, floor_ns);
         if (error == 0) error = rask_slice(figures, calls, options, end_ns, &rask_ns);
         if (error == 0) note_ratios(figures, rask_ns, floor_ns);
         now_ns = rask_now_ns();

@@ -7,12 +7,14 @@
 #include "calls.h"
 #include "floor.h"
 #include "slice.h"
+#include "standstill.h"
 
 struct rk_measure_options {
     uint64_t duration_ns; /* of everything behind the warm-up; not used when there is a count */
     uint64_t count;       /* calls to measure; 0: by duration */
     uint32_t in_flight;
-    bool show_progress; /* on standard error */
+    bool show_progress;                     /* on standard error */
+    const struct rk_standstill *standstill; /* workers that would disturb the floor */
 };
 
 /** One floor variant beside rask. */

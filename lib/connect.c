@@ -207,8 +207,8 @@ static int make_arena(struct rask *s)
     if (result != 0) return result;
     s->lanes = calloc(params->lanes, sizeof *s->lanes);
     s->open_lanes = calloc(params->lanes, sizeof *s->open_lanes);
-    s->by_position = malloc((size_t)params->lanes * params->ring_slots * sizeof *s->by_position);
-    if (s->lanes == NULL || s->open_lanes == NULL || s->by_position == NULL)
+    s->lane_memory = malloc(params->lanes * rk_lane_private_bytes(params));
+    if (s->lanes == NULL || s->open_lanes == NULL || s->lane_memory == NULL)
         return rk_error(-ENOMEM, "out of memory for %u lanes", params->lanes);
     struct rk_bell_page *bells = s->bell.base;
     s->client_bell = &bells->client.word;
@@ -220,7 +220,7 @@ static int make_arena(struct rask *s)
     s->request_bytes = params->slab_bytes;
     for (uint32_t i = 0; i < params->lanes; i++)
         rk_lane_init(&s->lanes[i], i, params, s->request[0].base, bells,
-                     s->by_position + (size_t)i * params->ring_slots);
+                     s->lane_memory + i * rk_lane_private_bytes(params));
     return 0;
 }
 
@@ -336,10 +336,10 @@ static void drop_arena(struct rask *s, bool forked)
     rk_slab_init(&s->slab, UINT32_MAX / 2);
     free(s->lanes);
     free(s->open_lanes);
-    free(s->by_position);
+    free(s->lane_memory);
     s->lanes = NULL;
     s->open_lanes = NULL;
-    s->by_position = NULL;
+    s->lane_memory = NULL;
     s->open_count = s->opening = s->turn = 0;
     memset(s->has_lane, 0, sizeof s->has_lane);
 }

@@ -22,7 +22,7 @@ static bool bit(const uint64_t *set, uint32_t index)
 static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_outgoing request = {
-        .ticket = ticket->id,
+        .ticket = (uint32_t)(ticket->id >> 32),
         .deadline_ns = ticket->deadline_ns,
         .ticket_index = rk_ticket_index(&s->tickets, ticket),
         .length = ticket->length,
@@ -42,7 +42,7 @@ static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 static bool takes_more(const struct rk_lane *lane)
 {
     uint32_t load = rk_lane_load(lane);
-    return load < lane->window && load <= lane->mask && !lane->broken;
+    return load < lane->window && load < lane->mask && !lane->broken;
 }
 
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. The search starts at the lane used

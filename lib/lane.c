@@ -8,19 +8,33 @@
 #include <string.h>
 #include <unistd.h>
 
-void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
-                  struct rk_bell_page *bells, uint32_t *by_position)
+size_t rk_lane_private_bytes(const struct rk_params *params)
 {
-    uint8_t *page = request_base + rk_request_lane_offset(params, index);
-    *lane = (struct rk_lane){
-        .mask = params->ring_slots - 1,
+    return params->ring_slots * sizeof(uint32_t) + rk_slots_bytes(params->ring_slots);
+}
+
+/** A lane without an incarnation. */
+static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, uint32_t *bell,
+                             uint32_t *by_position)
+{
+    struct rk_lane lane = {
+        .mask = slots - 1,
         .index = (uint16_t)index,
-        .requests = (struct rk_request_slot *)(void *)(page + RK_PAGE_BYTES),
-        .worker_bell = &bells->lane[index].word,
+        .requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES),
+        .worker_bell = bell,
         .by_position = by_position,
-        .page = (struct rk_lane_request *)(void *)page,
+        .page = page,
         .pidfd = -1,
     };
+    rk_slots_init(&lane.slots, slots, by_position + slots);
+    return lane;
+}
+
+void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
+                  struct rk_bell_page *bells, void *memory)
+{
+    void *page = request_base + rk_request_lane_offset(params, index);
+    *lane = unused(index, params->ring_slots, page, &bells->lane[index].word, memory);
 }
 
 int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int response_fd, int pidfd)
@@ -47,6 +61,7 @@ int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int respo
     lane->header = (const struct rk_response_header *)(const void *)base;
     lane->worker_state = &lane->header->worker.state;
     lane->responses = (const struct rk_response_slot *)(const void *)(base + RK_PAGE_BYTES);
+    lane->next_response = lane->responses;
     lane->pidfd = pidfd;
     lane->state = RK_LANE_IS_OPEN;
     return 0;
@@ -76,15 +91,7 @@ void rk_lane_reset(struct rk_lane *lane)
     /* Nobody reads this memory now: its worker is dead, or never opened the lane. */
     memset(lane->page, 0, sizeof *lane->page);
     memset(lane->requests, 0, ((size_t)lane->mask + 1) * sizeof *lane->requests);
-    *lane = (struct rk_lane){
-        .mask = lane->mask,
-        .index = lane->index,
-        .requests = lane->requests,
-        .worker_bell = lane->worker_bell,
-        .by_position = lane->by_position,
-        .page = lane->page,
-        .pidfd = -1,
-    };
+    *lane = unused(lane->index, lane->mask + 1, lane->page, lane->worker_bell, lane->by_position);
 }
 
 int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int fd)
@@ -99,20 +106,21 @@ int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int f
 uint64_t rk_lane_publish(struct rk_lane *lane, const struct rk_outgoing *request)
 {
     uint64_t position = lane->position;
-    struct rk_request_slot *slot = &lane->requests[position & lane->mask];
-    slot->kind = RK_REQUEST_CALL;
-    slot->flags = 0;
-    slot->method = request->method;
-    slot->length = request->length;
-    slot->cancel = 0;
-    slot->ticket = request->ticket;
+    struct rk_request_slot *slot = &lane->requests[lane->slots.next];
     slot->deadline_ns = request->deadline_ns;
+    slot->ticket = request->ticket;
+    slot->length = request->length;
+    slot->method = request->method;
+    slot->next = rk_slots_advance(&lane->slots, position, position - lane->response_position);
+    slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
+    slot->kind = RK_REQUEST_CALL;
+    slot->cancel = 0;
     if (request->length <= RASK_INLINE_BYTES)
         memcpy(slot->payload.bytes, request->bytes, RASK_INLINE_BYTES);
     else
         slot->payload.block = (struct rk_block_ref){.offset = request->offset, .segment = request->segment};
     /* SYNC R1 release: pairs with rk_served_ready */
-    rk_store_release(&slot->sequence, (uint32_t)position + 1);
+    rk_store_release(&slot->sequence, position + 1);
     lane->by_position[position & lane->mask] = request->ticket_index;
     lane->position = position + 1;
     lane->in_flight++;
@@ -147,22 +155,28 @@ static int find_block(struct rk_lane *lane, const struct rk_block_ref *block, st
     return 1;
 }
 
+/** Does a response make sense at this position? `index` is the ticket bound there, or RK_HOLE. */
+static bool plausible(const struct rk_lane *lane, const struct rk_response_slot *copy, uint32_t index)
+{
+    if (lane->response_position >= lane->position || copy->next > lane->mask) return false;
+    if (copy->kind == RK_RESPONSE_SKIPPED) return true;
+    return copy->kind == RK_RESPONSE_REPLY && copy->status < RASK_STATUS_COUNT && index != RK_HOLE;
+}
+
 int rk_lane_take(struct rk_lane *lane, struct rk_incoming *response, uint8_t *table, size_t stride)
 {
-    const struct rk_response_slot *slot = &lane->responses[lane->response_position & lane->mask];
     struct rk_response_slot copy;
-    memcpy(&copy, slot, sizeof copy);
+    memcpy(&copy, lane->next_response, sizeof copy);
     rk_light_barrier(); /* from here on only the copy is looked at */
-    uint32_t index = lane->by_position[lane->response_position & lane->mask];
-    bool skipped = copy.kind == RK_RESPONSE_SKIPPED;
-    if (RK_UNLIKELY(lane->response_position >= lane->position || copy.position != lane->response_position ||
-                    (copy.kind != RK_RESPONSE_REPLY && !skipped) || copy.status >= RASK_STATUS_COUNT ||
-                    (index == RK_HOLE && !skipped))) {
-        rk_error(-EPROTO, "worker %u: response of kind %u, status %u for position %llu at position %llu", lane->worker,
-                 copy.kind, copy.status, (unsigned long long)copy.position,
-                 (unsigned long long)lane->response_position);
+    uint64_t position = lane->response_position;
+    uint32_t index = lane->by_position[position & lane->mask];
+    if (RK_UNLIKELY(!plausible(lane, &copy, index))) {
+        rk_error(-EPROTO, "worker %u: response of kind %u, status %u, next slot %u at position %llu of %llu",
+                 lane->worker, copy.kind, copy.status, copy.next, (unsigned long long)position,
+                 (unsigned long long)lane->position);
         return broken(lane);
     }
+    bool skipped = copy.kind == RK_RESPONSE_SKIPPED;
     *response = (struct rk_incoming){
         .ticket = copy.ticket,
         .ticket_index = index,
@@ -178,15 +192,17 @@ int rk_lane_take(struct rk_lane *lane, struct rk_incoming *response, uint8_t *ta
     } else if (index != RK_HOLE) {
         memcpy(table + index * stride, copy.payload.bytes, RASK_INLINE_BYTES);
     }
-    lane->response_position++;
+    rk_slots_free(&lane->slots, position);
+    lane->next_response = &lane->responses[copy.next];
+    lane->response_position = position + 1;
     if (index != RK_HOLE) lane->in_flight--;
     return 1;
 }
 
-void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint32_t marks)
+void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint8_t marks)
 {
     /* SYNC R3 release, then rk_park_barrier: pairs with rk_served_take */
-    rk_store_release(&lane->requests[position & lane->mask].cancel, marks);
+    rk_store_release(&lane->requests[rk_slots_of(&lane->slots, position)].cancel, marks);
 }
 
 uint64_t rk_lane_taken(struct rk_lane *lane)

@@ -12,6 +12,7 @@
 #include "bell.h"
 #include "layout.h"
 #include "segment.h"
+#include "slots.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,8 +36,9 @@ struct rk_responses {
 struct rk_lane {
     /* Hot. */
     const struct rk_response_slot *responses;
-    uint64_t response_position; /* next response, and oldest request slot in use */
-    uint64_t position;          /* next request */
+    const struct rk_response_slot *next_response; /* slot that the worker announced */
+    uint64_t response_position;                   /* next response, and oldest request position in use */
+    uint64_t position;                            /* next request */
     uint32_t mask;
     uint32_t in_flight; /* bound tickets, without holes */
     uint32_t window;    /* how many dispatch allows */
@@ -48,6 +50,7 @@ struct rk_lane {
     uint32_t *worker_bell;
     uint32_t *by_position; /* ticket index or RK_HOLE */
     struct rk_lane_request *page;
+    struct rk_slots slots;
     /* Cold. */
     const struct rk_response_header *header;
     struct rk_responses *mapped;
@@ -58,9 +61,12 @@ struct rk_lane {
     bool dead_seen; /* pidfd said so at the last look; the supervisor has not yet */
 };
 
-/** Prepare lane `index` of a request segment that the client maps; by_position has ring_slots entries. */
+/** Private memory of one lane: by_position and the slots' account. */
+size_t rk_lane_private_bytes(const struct rk_params *params);
+
+/** Prepare lane `index` of a request segment that the client maps. `memory` has rk_lane_private_bytes() bytes. */
 void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
-                  struct rk_bell_page *bells, uint32_t *by_position);
+                  struct rk_bell_page *bells, void *memory);
 
 /** The worker's response segment is here: map it and be OPEN. Takes both descriptors. -EPROTO, -ENOMEM. */
 int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int response_fd, int pidfd);
@@ -79,8 +85,8 @@ static inline uint32_t rk_lane_load(const struct rk_lane *lane)
 
 /** What rk_lane_publish() puts into the slot. */
 struct rk_outgoing {
-    uint64_t ticket;
     uint64_t deadline_ns;
+    uint32_t ticket; /* generation */
     uint32_t ticket_index;
     uint32_t length;
     uint32_t segment; /* length > RASK_INLINE_BYTES: where the block is */
@@ -89,20 +95,19 @@ struct rk_outgoing {
     uint16_t method;
 };
 
-/** Publish one request; the caller has checked that rk_lane_load() <= mask. Returns its position. */
+/** Publish one request; the caller has checked that rk_lane_load() < mask. Returns its position. */
 uint64_t rk_lane_publish(struct rk_lane *lane, const struct rk_outgoing *request);
 
 /** Is a response there? One load of the worker's line. */
 static inline bool rk_lane_ready(const struct rk_lane *lane)
 {
     /* SYNC R2 acquire: pairs with the worker's publish */
-    return rk_load_acquire(&lane->responses[lane->response_position & lane->mask].sequence) ==
-           (uint32_t)lane->response_position + 1;
+    return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
 }
 
 /** A response, copied out and checked. */
 struct rk_incoming {
-    uint64_t ticket;
+    uint32_t ticket;
     uint32_t ticket_index; /* RK_HOLE: a retracted request was skipped, nothing to deliver */
     uint32_t length;
     uint32_t status;
@@ -118,16 +123,9 @@ struct rk_incoming {
  * the worker broke the rules (rask_last_error()), then lane->broken is set. */
 int rk_lane_take(struct rk_lane *lane, struct rk_incoming *response, uint8_t *table, size_t stride);
 
-/** Tell the worker how far responses have been read; once per batch. */
-static inline void rk_lane_consumed(struct rk_lane *lane)
-{
-    /* SYNC R5 release: pairs with the worker's response_room */
-    rk_store_release(&lane->page->consumed, lane->response_position);
-}
-
 /** Put marks (RK_CANCEL_*) on a published request. For a retraction the caller then runs rk_park_barrier() and compares
  * with rk_lane_taken(). */
-void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint32_t marks);
+void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint8_t marks);
 
 /** How far the worker has entered: positions below it may have run. Checked: it never runs backwards and never past what was
  * published; if it does, lane->broken is set and everything published counts as entered. */

@@ -10,7 +10,6 @@
  *   request        0                 rk_segment_header                    client      worker
  *                  64                rk_waiter: client sleeps?            client      worker
  *                  4096 + i*stride   lane i: rk_lane_request              client      worker i
- *                    +0                consumed                             client      worker i
  *                    +64               released[1008]                       client      worker i
  *                    +4096             request ring, ring_slots * 64        client      worker i
  *                  slab              blocks of 256 B to 64 KiB            client      workers
@@ -34,7 +33,7 @@
  * | R2 | response sequence  | worker -> client   | release          | acquire          | the slot and its block are written; handler is done| caller reads half a response, reuses a block early |
  * | R3 | taken / cancel     | worker <-> client  | release, light   | relaxed, heavy   | cancel set and taken not reached: never runs       | a request that ran is reported as "not executed" |
  * | R4 | waiter             | sleeper -> ringer  | release, heavy   | relaxed after light | either the sleeper sees the message or the ringer sees it sleep | a lost wake-up                |
- * | R5 | consumed           | client -> worker   | release          | acquire          | response slots before it have been read            | a response overwrites one being read          |
+ * | R5 | consumed (in slot) | client -> worker   | with R1          | with R1          | response slots before it have been read            | a response overwrites one being read          |
  * | R6 | released           | client -> worker   | release          | acquire          | nobody reads the block any more                    | a response overwrites a view                  |
  * | R7 | control word       | supervisor -> party| release          | acquire          | a message was sent before                          | a message is seen late (50 ms re-check)       |
  * | R8 | magic              | writer -> mapper   | release          | acquire          | the header is written                              | a half-built segment is accepted              |
@@ -130,51 +129,61 @@ enum rk_response_kind {
 #define RK_CANCEL_RETRACT 1u
 #define RK_CANCEL_STOP 2u
 
-/** One request. The sequence is the low half of the lane position + 1. */
+/* Slots are linked: every message names the slot that the next one will be in (`next`), and the writer chooses it among
+ * the slots that are free. At shallow depth it takes the one freed last, so a caller that waits for each answer goes
+ * back and forth on two lines that both caches know; in a deep pipeline it takes the one freed first, and the slots pass
+ * by in order like a ring's. The sequence is the lane position + 1; it never wraps, so a slot that was not used for
+ * long cannot be mistaken for a new message. Position 0 is in slot 0. */
+
+/** One request. */
 struct rk_request_slot {
-    uint32_t sequence; /* R1 */
-    uint8_t kind;
-    uint8_t flags;
-    uint16_t method;
-    uint32_t length;
-    uint32_t cancel; /* R3 */
-    uint64_t ticket;
+    uint64_t sequence; /* R1 */
     uint64_t deadline_ns;
+    uint32_t ticket; /* generation; the index follows from the position */
+    uint32_t length;
+    uint16_t method;
+    uint16_t next;     /* slot of the next request */
+    uint16_t consumed; /* R5: low bits of the response position that the client has read up to */
+    uint8_t kind;      /* enum rk_request_kind */
+    uint8_t cancel;    /* R3, RK_CANCEL_* */
     union {
         uint8_t bytes[RASK_INLINE_BYTES];
         struct rk_block_ref block;
     } payload;
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_request_slot) == 64, "a request is one cache line");
-static_assert(offsetof(struct rk_request_slot, kind) == 4, "layout");
-static_assert(offsetof(struct rk_request_slot, method) == 6, "layout");
-static_assert(offsetof(struct rk_request_slot, length) == 8, "layout");
-static_assert(offsetof(struct rk_request_slot, cancel) == 12, "layout");
+static_assert(offsetof(struct rk_request_slot, deadline_ns) == 8, "layout");
 static_assert(offsetof(struct rk_request_slot, ticket) == 16, "layout");
-static_assert(offsetof(struct rk_request_slot, deadline_ns) == 24, "layout");
+static_assert(offsetof(struct rk_request_slot, length) == 20, "layout");
+static_assert(offsetof(struct rk_request_slot, method) == 24, "layout");
+static_assert(offsetof(struct rk_request_slot, next) == 26, "layout");
+static_assert(offsetof(struct rk_request_slot, consumed) == 28, "layout");
+static_assert(offsetof(struct rk_request_slot, kind) == 30, "layout");
+static_assert(offsetof(struct rk_request_slot, cancel) == 31, "layout");
 static_assert(offsetof(struct rk_request_slot, payload) == 32, "layout");
 
-/** One response. `position` is the lane position of the request it answers. */
+/** One response. It answers the request at the same position. */
 struct rk_response_slot {
-    uint32_t sequence; /* R2 */
-    uint8_t kind;
-    uint8_t flags;
-    uint16_t status;
+    uint64_t sequence; /* R2 */
+    uint32_t ticket;
     uint32_t length;
     int32_t code;
-    uint64_t ticket;
-    uint64_t position;
+    uint16_t status;
+    uint16_t next; /* slot of the next response */
+    uint8_t kind;  /* enum rk_response_kind */
+    uint8_t reserved[7];
     union {
         uint8_t bytes[RASK_INLINE_BYTES];
         struct rk_block_ref block;
     } payload;
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_response_slot) == 64, "a response is one cache line");
-static_assert(offsetof(struct rk_response_slot, status) == 6, "layout");
-static_assert(offsetof(struct rk_response_slot, length) == 8, "layout");
-static_assert(offsetof(struct rk_response_slot, code) == 12, "layout");
-static_assert(offsetof(struct rk_response_slot, ticket) == 16, "layout");
-static_assert(offsetof(struct rk_response_slot, position) == 24, "layout");
+static_assert(offsetof(struct rk_response_slot, ticket) == 8, "layout");
+static_assert(offsetof(struct rk_response_slot, length) == 12, "layout");
+static_assert(offsetof(struct rk_response_slot, code) == 16, "layout");
+static_assert(offsetof(struct rk_response_slot, status) == 20, "layout");
+static_assert(offsetof(struct rk_response_slot, next) == 22, "layout");
+static_assert(offsetof(struct rk_response_slot, kind) == 24, "layout");
 static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
 
 /** First page of the request segment. */
@@ -186,8 +195,7 @@ static_assert(offsetof(struct rk_request_header, client) == 64, "drawing");
 
 /** A lane's page in the request segment; its ring follows at +4096. */
 struct rk_lane_request {
-    uint64_t consumed; /* R5: response positions below it have been read */
-    uint64_t reserved[7];
+    uint32_t reserved[16];
     uint32_t released[RK_RESPONSE_BLOCKS_MAX]; /* R6: generation of the block's last released use */
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_lane_request) == RK_PAGE_BYTES, "one page");

@@ -62,9 +62,9 @@ static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
             break;
         }
         if (RK_UNLIKELY(result == 1 && response.ticket_index != RK_HOLE &&
-                        s->tickets.table[response.ticket_index].id != response.ticket)) {
-            rk_error(-EPROTO, "worker %u: response for ticket %#llx, which is not at that position", lane->worker,
-                     (unsigned long long)response.ticket);
+                        (uint32_t)(s->tickets.table[response.ticket_index].id >> 32) != response.ticket)) {
+            rk_error(-EPROTO, "worker %u: response for ticket %u, which is not at that position", lane->worker,
+                     response.ticket);
             lane->broken = true;
             lane->response_position--; /* not believed: settled with the rest */
             lane->in_flight++;
@@ -77,7 +77,6 @@ static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
         if (response.ticket_index != RK_HOLE) on_response(s, lane, &response);
         count++;
     }
-    if (count > 0) rk_lane_consumed(lane);
     return count;
 }
 

@@ -56,7 +56,7 @@ struct rask {
     struct rk_segment bell;
     struct rk_segment control;
     uint32_t *client_bell;
-    uint32_t *by_position;
+    uint8_t *lane_memory;
     uint32_t request_segments;
     uint64_t request_bytes; /* slab bytes, base and extra */
     int socket;

@@ -54,7 +54,7 @@ void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
 }
 
 /** Take back one position if its worker has not entered it. True: it will never run. */
-static bool retract(struct rask *s, struct rk_ticket *ticket, uint32_t marks)
+static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
 {
     struct rk_lane *lane = &s->lanes[ticket->lane];
     rk_lane_mark(lane, ticket->position, marks);
@@ -67,7 +67,7 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint32_t marks)
 }
 
 /** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). */
-static void stop(struct rask *s, struct rk_ticket *ticket, uint32_t marks, uint32_t unstarted, uint32_t started)
+static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32_t unstarted, uint32_t started)
 {
     if (ticket->state == RK_TICKET_QUEUED) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);

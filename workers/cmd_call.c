@@ -27,7 +27,10 @@ static const char about[] =
     "Sends one request and prints the response, byte for byte. The request is DATA, standard input when DATA is -,\n"
     "or empty. Without --socket and --plugin the supervisor of the default socket is called.\n";
 static const char more[] =
-    "A duration is a number with ns, us, ms or s; a bare number means ms. A size may end in K, M or G.\n"
+    "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder; its supervisor\n"
+    "ends with the call. A duration is a number with ns, us, ms or s; a bare number means ms. A size may end in K, M\n"
+    "or G. SIGINT and SIGTERM cancel the request. The JSON object has status, executed, code, response_base64 and\n"
+    "latency_ns, after a failure also error.\n"
     "\n"
     "exit codes:\n"
     "    0  the handler succeeded          75  overloaded\n"
@@ -132,10 +135,6 @@ static int open_session(struct call *call, struct outcome *outcome)
     uint64_t now_ns = rask_now_ns();
     options.payload_bytes_max = (uint32_t)call->payload_bytes_max;
     options.connect_timeout_ns = call->deadline_ns > now_ns ? call->deadline_ns - now_ns : 1;
-    /* Room for a request of the largest size besides the small ones. */
-    if (call->payload_bytes_max > RASK_PAYLOAD_BYTES_MAX_DEFAULT) {
-        options.slab_bytes_max = RASK_SLAB_BYTES_MAX_DEFAULT + 4 * call->payload_bytes_max;
-    }
     int error = rk_target_open(&call->session, &call->target, &options);
     if (error < 0) not_sent_errno(outcome, error);
     return error;

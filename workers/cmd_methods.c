@@ -11,7 +11,9 @@
 
 static const char about[] = "Lists the methods of a running supervisor (the default socket if nothing is named) or of\n"
                             "a plugin: name and summary, one per line.\n";
-static const char more[] = "examples:\n"
+static const char more[] = "exit codes: as those of rask call\n"
+                           "\n"
+                           "examples:\n"
                            "  rask methods --plugin echo\n"
                            "  rask methods --socket /run/rask/default.sock --json\n";
 

@@ -105,8 +105,8 @@ void rk_probe_pidfd(struct rk_finding *finding)
     if (child == 0) {
         for (;;) pause();
     }
-    int pidfd = child < 0 ? -1 : pidfd_open(child, 0);
     errno = 0;
+    int pidfd = child < 0 ? -1 : pidfd_open(child, 0);
     const char *failed = child < 0 ? "fork" : kill_by_descriptor(child, pidfd);
     int error = errno;
     if (failed && child > 0) {

@@ -23,7 +23,7 @@ void rk_host_init(struct rk_host *host, const char *prefix, const char *const *s
 struct rk_handling {
     struct rask_call call; /* first: what the handler sees */
     struct rk_served *served;
-    const uint32_t *cancel;  /* the slot's mark, in the client's memory */
+    const uint8_t *cancel;   /* the slot's mark, in the client's memory */
     uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
     uint32_t reserved_bytes; /* room the handler may fill */
     uint32_t replied_bytes;  /* length of the response */

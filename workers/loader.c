@@ -17,6 +17,10 @@
 #ifndef RASK_PLUGIN_DIR
 #define RASK_PLUGIN_DIR "/usr/local/lib/rask/plugins"
 #endif
+/* The same folder seen from the installed program: right also where the whole installation was moved (DESTDIR). */
+#ifndef RASK_PLUGIN_DIR_FROM_PROGRAM
+#define RASK_PLUGIN_DIR_FROM_PROGRAM "../lib/rask/plugins"
+#endif
 
 #define CONFIG_KEYS_MAX 256u
 #define CONFIG_KEY_BYTES_MAX 63u
@@ -49,10 +53,10 @@ static bool is_file(const char *path)
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
-/* folder/NAME, then folder/NAME.so. */
+/* folder/NAME.so, then folder/NAME: beside an installed program stand others with names like echo and sleep. */
 static bool find_in(const char *folder, const char *name, char *path, size_t path_bytes)
 {
-    static const char *const endings[] = {"", ".so"};
+    static const char *const endings[] = {".so", ""};
     for (size_t i = 0; i < 2; i++) {
         int length = snprintf(path, path_bytes, "%s/%s%s", folder, name, endings[i]);
         if (length > 0 && (size_t)length < path_bytes && is_file(path)) return true;
@@ -74,17 +78,18 @@ static int find_path(const char *name, char *path, size_t path_bytes, struct rk_
 int rk_plugin_find(const char *name, char *path, size_t path_bytes, struct rk_load_error *error)
 {
     if (strchr(name, '/')) return find_path(name, path, path_bytes, error);
-    char own[PATH_BYTES], beside[PATH_BYTES + 16];
+    char own[PATH_BYTES], beside[PATH_BYTES + 16], moved[PATH_BYTES + sizeof(RASK_PLUGIN_DIR_FROM_PROGRAM)];
     own_folder(own, sizeof(own));
     snprintf(beside, sizeof(beside), "%s/plugins", own);
-    const char *const folders[] = {beside, own, RASK_PLUGIN_DIR};
+    snprintf(moved, sizeof(moved), "%s/%s", own, RASK_PLUGIN_DIR_FROM_PROGRAM);
+    const char *const folders[] = {beside, moved, RASK_PLUGIN_DIR, own};
     for (size_t i = 0; name[0] != '\0' && i < sizeof(folders) / sizeof(folders[0]); i++)
         if (find_in(folders[i], name, path, path_bytes)) return 0;
     rk_load_refuse(
         error, RK_LOAD_FIND,
         "no plugin named \"%s\": looked for %s and %s.so in %s, %s and %s; for a file elsewhere give its path "
         "with a slash (./%s)",
-        name, name, name, beside, own, RASK_PLUGIN_DIR, name);
+        name, name, name, beside, RASK_PLUGIN_DIR, own, name);
     return -ENOENT;
 }
 

@@ -29,9 +29,9 @@ struct rk_load_error {
     char text[448]; /* one line: what was wrong, with which value, what to do */
 };
 
-/** Turn what the user typed into a path: with a slash it is one; otherwise NAME or NAME.so is looked for in the folder
- * `plugins` beside the running binary, beside the binary itself, and in the compiled-in plugin directory. 0, or -ENOENT
- * with the places in error->text. */
+/** Turn what the user typed into a path: with a slash it is one; otherwise NAME.so or NAME is looked for in the folder
+ * `plugins` beside the running binary, in the installed plugin folder, and beside the binary itself. 0, or -ENOENT with
+ * the places in error->text. */
 int rk_plugin_find(const char *name, char *path, size_t path_bytes, struct rk_load_error *error);
 
 /** Look into the file without running any of its code (libelf): regular file, ELF, machine, complete, symbol, ABI. 0 or -ENOEXEC. */

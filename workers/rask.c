@@ -76,6 +76,10 @@ static size_t distance(const char *a, const char *b)
 static int unknown_command(const char *name)
 {
     size_t nearest = 0;
+    if (name[0] == '-') {
+        rk_complain("unknown option %s (see \"rask --help\")", name);
+        return RK_EXIT_USAGE;
+    }
     for (size_t i = 1; i < SUBCOMMAND_COUNT; i++) {
         if (distance(name, subcommands[i].name) < distance(name, subcommands[nearest].name)) nearest = i;
     }

@@ -14,7 +14,10 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     *out = NULL;
     int result = rk_params_check(&message->params);
     struct rk_served *served = result == 0 ? calloc(1, sizeof *served) : NULL;
-    if (served == NULL) {
+    void *slots_memory = result == 0 ? malloc(rk_slots_bytes(message->params.ring_slots)) : NULL;
+    if (served == NULL || slots_memory == NULL) {
+        free(served);
+        free(slots_memory);
         close(request_fd);
         close(bell_fd);
         return result != 0 ? result : -ENOMEM;
@@ -24,6 +27,8 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     served->snapshot = (message->flags & RK_PEER_SNAPSHOT) != 0;
     served->mask = message->params.ring_slots - 1;
     served->bell.fd = -1;
+    served->slots_memory = slots_memory;
+    rk_slots_init(&served->slots, message->params.ring_slots, slots_memory);
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         served->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
         served->response[i] = (struct rk_segment)RK_SEGMENT_INIT;
@@ -52,6 +57,7 @@ void rk_served_destroy(struct rk_served *served)
     }
     rk_segment_finish(&served->bell);
     rk_slab_finish(&served->slab);
+    free(served->slots_memory);
     free(served);
 }
 
@@ -69,6 +75,7 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->lane_page = (const struct rk_lane_request *)(const void *)(request + rk_request_lane_offset(params, lane));
     served->requests =
         (const struct rk_request_slot *)(const void *)((const uint8_t *)served->lane_page + RK_PAGE_BYTES);
+    served->next_request = served->requests;
     served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
     served->client_bell = &bells->client.word;
     served->own_bell = &bells->lane[lane].word;
@@ -97,16 +104,15 @@ int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes,
     return rk_segment_map(&served->request[id], fd, RK_SEGMENT_REQUEST_EXTRA, bytes, false);
 }
 
-/** Is there a free response slot? The client's cursor is read only when the last one seen says no. */
-static bool response_room(struct rk_served *served)
+/** The request says how far the client has read; what it has read is free for responses. False: it claims nonsense, or
+ * has published more requests than it has room for answers. */
+static bool free_consumed(struct rk_served *served, uint16_t low_bits)
 {
-    uint64_t slots = (uint64_t)served->mask + 1;
-    if (RK_LIKELY(served->response_position - served->consumed < slots)) return true;
-    /* SYNC R5 acquire: pairs with rk_lane_consumed */
-    uint64_t consumed = rk_load_acquire(&served->lane_page->consumed);
-    if (consumed > served->response_position || consumed < served->consumed) return false; /* nonsense: its own loss */
-    served->consumed = consumed;
-    return served->response_position - consumed < slots;
+    uint64_t unread = (uint16_t)((uint16_t)served->position - low_bits);
+    uint64_t consumed = served->position - unread;
+    if (unread >= served->mask || consumed < served->consumed || unread > served->position) return false;
+    while (served->consumed < consumed) rk_slots_free(&served->slots, served->consumed++);
+    return true;
 }
 
 /** Where a payload over the inline size lies, checked against the mapping. */
@@ -153,79 +159,79 @@ static void fill_payload(struct rk_served *served, struct rk_response_slot *slot
     };
 }
 
+static struct rk_response_slot *response_slot(struct rk_served *served)
+{
+    return &served->responses[served->slots.next];
+}
+
 /** Fill everything but the payload and publish. */
 static void publish(struct rk_served *served, const struct rk_taken *request, enum rk_response_kind kind,
                     uint32_t status, int32_t code)
 {
-    struct rk_response_slot *slot = &served->responses[served->response_position & served->mask];
-    slot->kind = (uint8_t)kind;
-    slot->flags = 0;
-    slot->status = (uint16_t)status;
-    slot->code = code;
+    struct rk_response_slot *slot = response_slot(served);
+    uint64_t position = served->position++;
     slot->ticket = request->ticket;
-    slot->position = request->position;
-    /* SYNC R2 release: pairs with rk_lane_take */
-    rk_store_release(&slot->sequence, (uint32_t)served->response_position + 1);
-    served->response_position++;
+    slot->code = code;
+    slot->status = (uint16_t)status;
+    slot->next = rk_slots_advance(&served->slots, position, position - served->consumed);
+    slot->kind = (uint8_t)kind;
+    /* SYNC R2 release: pairs with rk_lane_ready */
+    rk_store_release(&slot->sequence, position + 1);
     rk_publish(served->client_state, served->client_bell);
 }
 
 /** A retracted request is answered too: the client may have looked at `taken` just after it was stored, and then waits. */
-static void respond_skipped(struct rk_served *served, const struct rk_taken *request)
+static enum rk_take skip(struct rk_served *served, const struct rk_taken *request)
 {
-    served->responses[served->response_position & served->mask].length = 0;
+    response_slot(served)->length = 0;
     publish(served, request, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
+    return RK_TAKE_SKIPPED;
 }
 
 void rk_served_respond(struct rk_served *served, const struct rk_taken *request, uint32_t status, int32_t code,
                        struct rk_handling *handling)
 {
-    struct rk_response_slot *slot = &served->responses[served->response_position & served->mask];
     if (handling != NULL)
-        fill_payload(served, slot, handling);
+        fill_payload(served, response_slot(served), handling);
     else
-        slot->length = 0;
+        response_slot(served)->length = 0;
     publish(served, request, RK_RESPONSE_REPLY, status, code);
 }
 
 enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request)
 {
-    if (!rk_served_ready(served) || RK_UNLIKELY(!response_room(served))) return RK_TAKE_NONE;
-    const struct rk_request_slot *slot = &served->requests[served->position & served->mask];
-    /* SYNC R3 release, light: pairs with rk_lane_retract. Nothing of the slot but its sequence is read before this. */
+    if (!rk_served_ready(served)) return RK_TAKE_NONE;
+    const struct rk_request_slot *slot = served->next_request;
+    /* SYNC R3 release, light: pairs with rk_lane_taken. Nothing of the slot but its sequence is read before this. */
     rk_store_release(&served->response_header->taken, served->position + 1);
     rk_light_barrier();
     if (RK_UNLIKELY(served->fenced)) rk_full_fence();
-    bool skip = rk_load_relaxed(&slot->cancel) != 0;
+    bool cancelled = rk_load_relaxed(&slot->cancel) != 0;
     struct rk_request_slot copy;
     memcpy(&copy, slot, sizeof copy);
     rk_light_barrier(); /* from here on only the copy is looked at */
-    request->ticket = copy.ticket;
-    request->position = served->position;
     request->deadline_ns = copy.deadline_ns;
+    request->ticket = copy.ticket;
     request->length = copy.length;
     request->method = copy.method;
     request->cancel = &slot->cancel;
-    if (RK_UNLIKELY(skip)) {
-        respond_skipped(served, request);
-        served->position++;
-        return RK_TAKE_SKIPPED;
-    }
-    if (RK_UNLIKELY(copy.kind != RK_REQUEST_CALL || copy.flags != 0 ||
-                    copy.length > served->params.payload_bytes_max)) {
-        rk_error(-EPROTO, "request of kind %u, flags %#x, length %u", copy.kind, copy.flags, copy.length);
+    /* SYNC R5 with R1: pairs with rk_lane_publish */
+    if (RK_UNLIKELY(copy.kind != RK_REQUEST_CALL || copy.length > served->params.payload_bytes_max ||
+                    copy.next > served->mask || !free_consumed(served, copy.consumed))) {
+        rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", copy.kind,
+                 copy.length, copy.next, copy.consumed, (unsigned long long)served->position);
         return RK_TAKE_BAD;
     }
-    enum rk_take found = RK_TAKE_REQUEST;
     if (copy.length > RASK_INLINE_BYTES) {
-        found = find_block(served, &copy.payload.block, request);
+        enum rk_take found = find_block(served, &copy.payload.block, request);
+        if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) {
+            served->stalled = found == RK_TAKE_STALLED;
+            return found;
+        }
     } else {
         memcpy(request->bytes, copy.payload.bytes, sizeof request->bytes);
         request->data = request->bytes;
     }
-    if (found == RK_TAKE_REQUEST)
-        served->position++;
-    else if (found == RK_TAKE_STALLED)
-        served->stalled = true;
-    return found;
+    served->next_request = &served->requests[copy.next];
+    return RK_UNLIKELY(cancelled) ? skip(served, request) : RK_TAKE_REQUEST;
 }

@@ -9,6 +9,7 @@
 #include "layout.h"
 #include "segment.h"
 #include "slab.h"
+#include "slots.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,8 +17,9 @@ struct rk_handling;
 
 struct rk_served {
     /* Hot: one look at an idle session touches this line and the slot. */
+    const struct rk_request_slot *next_request; /* slot that the client announced */
+    uint64_t position;                          /* next request, and next response */
     const struct rk_request_slot *requests;
-    uint64_t position; /* next request */
     uint32_t mask;
     bool open;    /* lane is open */
     bool fenced;  /* no membarrier on one of the sides */
@@ -25,8 +27,8 @@ struct rk_served {
     bool snapshot;
     struct rk_response_header *response_header;
     struct rk_response_slot *responses;
-    uint64_t response_position; /* next response */
-    uint64_t consumed;          /* last seen: responses the client has read */
+    uint64_t consumed; /* responses the client has read */
+    struct rk_slots slots;
     const struct rk_lane_request *lane_page;
     const uint32_t *client_state; /* rk_waiter.state of the client */
     uint32_t *client_bell;
@@ -43,6 +45,7 @@ struct rk_served {
     uint64_t response_bytes; /* slab bytes, base and extra */
     struct rk_segment bell;
     struct rk_slab slab;
+    void *slots_memory;
     int control_fd; /* to announce extra segments; not owned */
 };
 
@@ -58,7 +61,7 @@ int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes,
 
 /** What rk_served_take() found. */
 enum rk_take {
-    RK_TAKE_NONE,    /* no request, or no room for its response */
+    RK_TAKE_NONE,    /* no request */
     RK_TAKE_SKIPPED, /* a retracted request was passed over, and said so */
     RK_TAKE_REQUEST, /* *request is to be handled */
     RK_TAKE_STALLED, /* its segment is not here yet: look at the control socket */
@@ -67,12 +70,11 @@ enum rk_take {
 
 /** A request, copied out and checked. */
 struct rk_taken {
-    uint64_t ticket;
-    uint64_t position;
     uint64_t deadline_ns;
+    uint32_t ticket;
     uint32_t length;
     uint16_t method;
-    const uint32_t *cancel;
+    const uint8_t *cancel;
     const void *data; /* inline: `bytes`; else in the client's memory */
     uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(16)));
 };
@@ -81,10 +83,10 @@ struct rk_taken {
 static inline bool rk_served_ready(const struct rk_served *served)
 {
     /* SYNC R1 acquire: pairs with rk_lane_publish */
-    return rk_load_acquire(&served->requests[served->position & served->mask].sequence) ==
-           (uint32_t)served->position + 1;
+    return rk_load_acquire(&served->next_request->sequence) == served->position + 1;
 }
 
+/** Enter the next request. After RK_TAKE_REQUEST exactly one rk_served_respond() follows before the next take. */
 enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request);
 
 /** Publish the response to `request`: the handling's reply when `handling` is not NULL, else an empty one. */

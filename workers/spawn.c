@@ -90,6 +90,7 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     close_others(socket, config->control_word_fd);
     reset_signals();
     redirect_standard_streams();
+    setrlimit(RLIMIT_NOFILE, &config->files);
     snprintf(name, sizeof(name), "rask-worker-%u", config->index % RASK_WORKERS_MAX);
     prctl(PR_SET_NAME, name);
     pin(config);

@@ -6,6 +6,7 @@
 
 #include "reactor.h"
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #define RK_CPU_ANY (-1)
@@ -19,6 +20,7 @@ struct rk_spawn_config {
     int control_word_fd;
     const char *plugin_path;
     const char *const *settings;
+    struct rlimit files;        /* what the worker may open; the supervisor raises its own */
     struct rk_reactor *reactor; /* the parent's, for the child to forget */
 };
 

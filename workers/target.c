@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opens the session a command needs. A private supervisor is this very binary, so that both sides are of one build. */
 #include "target.h"
+#include "error.h"
 #include <errno.h>
 #include <rask/limits.h>
 #include <unistd.h>
@@ -28,11 +29,20 @@ static const char *own_program(char *path, size_t bytes)
     return access(path, X_OK) == 0 ? path : NULL;
 }
 
+/* Where nobody listens, say what would help. */
+static int connect_to(struct rask **out, const char *socket, const struct rask_options *options)
+{
+    int error = rask_connect(out, socket, options);
+    if (error != -ENOENT && error != -ECONNREFUSED) return error;
+    return rk_error(error, "%s: start a supervisor with \"rask run\", or name a plugin with --plugin",
+                    rask_last_error());
+}
+
 int rk_target_open(struct rask **out, const struct rk_target *target, const struct rask_options *options)
 {
     struct rask_options adjusted = *options;
     adjusted.wait_mode = target->wait_mode;
-    if (!target->plugin) return rask_connect(out, target->socket, &adjusted);
+    if (!target->plugin) return connect_to(out, target->socket, &adjusted);
 
     char program[4096];
     struct rask_spawn_options spawn = RASK_SPAWN_OPTIONS_INIT;
@@ -42,5 +52,7 @@ int rk_target_open(struct rask **out, const struct rk_target *target, const stru
     spawn.workers = (uint32_t)target->workers;
     spawn.wait_mode = target->wait_mode;
     spawn.pin_workers = target->pin_workers;
-    return rask_spawn(out, &spawn, &adjusted);
+    int error = rask_spawn(out, &spawn, &adjusted);
+    if (error != -ETIMEDOUT) return error;
+    return rk_error(error, "%s; \"rask check %s\" tells whether the plugin hangs", rask_last_error(), target->plugin);
 }

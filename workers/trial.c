@@ -7,9 +7,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,6 +18,8 @@
 
 #define RECORDS_PER_LOOK 1024u
 #define SWEEPS_MAX 100u
+#define LOOK_NS 20000000u
+#define LOOK_SOON_NS 1000000u
 
 static void settle_in(pid_t parent)
 {
@@ -37,30 +39,41 @@ void rk_trial_send(int socket, const void *record, size_t bytes)
     while (send(socket, record, bytes, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
 }
 
-/* Hand over what is there now, bounded: a child that never stops talking must not keep its parent from the clock. */
-static void take_records(int socket, rk_trial_record_fn record, void *user)
+/* Hand over what is there now, bounded: a child that never stops talking must not keep its parent from the clock.
+ * Returns false when nothing more can come. */
+static bool take_records(int socket, rk_trial_record_fn record, void *user)
 {
     char buffer[RK_TRIAL_RECORD_BYTES] __attribute__((aligned(16)));
     for (unsigned i = 0; i < RECORDS_PER_LOOK; i++) {
         ssize_t bytes = recv(socket, buffer, sizeof(buffer), MSG_DONTWAIT);
-        if (bytes < 0 && errno == EINTR) continue;
-        if (bytes <= 0) return;
-        record(user, buffer, (size_t)bytes);
+        if (bytes == 0) return false;
+        if (bytes < 0 && errno != EINTR) return errno == EAGAIN;
+        if (bytes > 0) record(user, buffer, (size_t)bytes);
     }
+    return true;
 }
 
-/* Until the child is gone (0) or the time is over (-ETIMEDOUT). */
-static int listen_to(int socket, int pidfd, rk_trial_record_fn record, void *user, uint64_t deadline_ns)
+static bool is_gone(pid_t pid)
 {
-    struct pollfd wait[] = {{.fd = pidfd, .events = POLLIN}, {.fd = socket, .events = POLLIN}};
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* Until the child is gone (true) or the time is over. Its end of the socket usually closes when it dies; that its own
+ * children may hold it, or that it closes it early, is why the child is looked at as well. No pidfd: rask doctor has to
+ * work where there is none. */
+static bool listen_to(int socket, pid_t pid, rk_trial_record_fn record, void *user, uint64_t deadline_ns)
+{
+    bool open = true;
     for (;;) {
+        uint64_t slice_ns = rk_earlier(rk_deadline_after(open ? LOOK_NS : LOOK_SOON_NS), deadline_ns);
         uint64_t now_ns = rask_now_ns();
-        if (now_ns >= deadline_ns) return -ETIMEDOUT;
-        struct timespec left = rk_timespec(deadline_ns - now_ns);
-        if (ppoll(wait, 2, &left, NULL) < 0 && errno != EINTR) return -errno;
-        if (wait[1].revents & POLLHUP) wait[1].fd = -1; /* closed early, or about to be gone */
-        take_records(socket, record, user);
-        if (wait[0].revents) return 0;
+        if (now_ns >= deadline_ns) return is_gone(pid);
+        struct timespec left = rk_timespec(slice_ns > now_ns ? slice_ns - now_ns : 0);
+        struct pollfd wait = {.fd = open ? socket : -1, .events = POLLIN};
+        ppoll(&wait, 1, &left, NULL);
+        if (open) open = take_records(socket, record, user);
+        if (is_gone(pid)) return true;
     }
 }
 
@@ -111,13 +124,10 @@ int rk_trial_run(rk_trial_fn body, rk_trial_record_fn record, void *user, uint64
     int error = pid < 0 ? -errno : 0;
     close(pair[1]);
     if (pid > 0) {
-        int pidfd = pidfd_open(pid, 0);
-        error = pidfd < 0 ? -errno : listen_to(pair[0], pidfd, record, user, deadline_ns);
-        *result = (struct rk_trial_result){.end = error == -ETIMEDOUT ? RK_TRIAL_HUNG : RK_TRIAL_EXITED};
-        if (error == -ETIMEDOUT) error = 0;
+        bool gone = listen_to(pair[0], pid, record, user, deadline_ns);
+        *result = (struct rk_trial_result){.end = gone ? RK_TRIAL_EXITED : RK_TRIAL_HUNG};
         clean_up(pid, result);
         take_records(pair[0], record, user);
-        if (pidfd >= 0) close(pidfd);
     }
     close(pair[0]);
     return error;

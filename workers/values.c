@@ -21,8 +21,8 @@ static const struct unit duration_units[] = {
 };
 
 static const struct unit byte_units[] = {
-    {"B", 1},          {"", 1},         {"K", 1u << 10},   {"KiB", 1u << 10}, {"M", 1u << 20},
-    {"MiB", 1u << 20}, {"G", 1u << 30}, {"GiB", 1u << 30}, {NULL, 0},
+    {"", 1},         {"B", 1},          {"KiB", 1u << 10}, {"K", 1u << 10}, {"MiB", 1u << 20},
+    {"M", 1u << 20}, {"GiB", 1u << 30}, {"G", 1u << 30},   {NULL, 0},
 };
 
 /* Read digits into *value; -EINVAL when there is none. Moves *text behind them. */
@@ -113,12 +113,12 @@ int rk_parse_cpus(const char *text, struct rk_cpu_list *list)
     return 0;
 }
 
-/* `units` go up. The last one that divides the value is the way people write it. */
+/* `units` go up. The largest that divides the value, and the first of that size, is the way people write it. */
 static const char *scaled_text(uint64_t value, const struct unit *units, char *text, size_t bytes)
 {
     const struct unit *best = units;
     for (; units->name; units++) {
-        if (value != 0 && value % units->scale == 0 && units->scale >= best->scale) best = units;
+        if (value != 0 && value % units->scale == 0 && units->scale > best->scale) best = units;
     }
     snprintf(text, bytes, "%" PRIu64 "%s", value / best->scale, best->name);
     return text;

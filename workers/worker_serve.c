@@ -158,7 +158,7 @@ static bool turn_shared(struct rk_worker *worker, struct rk_served *served)
 /** One look at every session. True if a request was served. */
 static bool round_of_turns(struct rk_worker *worker)
 {
-    if (worker->session_count == 1) return turn_alone(worker, worker->sessions[0]);
+    if (worker->session_count == 1) return serveable(worker->sessions[0]) && turn_alone(worker, worker->sessions[0]);
     bool served_any = false, passed_over = false;
     uint32_t count = worker->session_count;
     uint32_t start = count > 0 ? worker->first++ % count : 0;

@@ -34,6 +34,7 @@ mkdir "$dest/user" "$dest/run"
 chmod 700 "$dest/run"
 cd "$dest/user"
 rask --version | grep -q '^rask ' || fail "the installed program does not run"
+[ "$(rask call --plugin echo echo 'by name')" = 'by name' ] || fail "the installed plugin echo is not found by its name"
 
 # The handler and the client, with exactly the README's words and commands.
 python3 "$source/tests/install/readme.py" block "$source" shout.c >shout.c

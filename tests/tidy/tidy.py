@@ -7,6 +7,7 @@
   size    no file over 400 lines (tests: 500), no function over 70, but for the exceptions listed here with a reason
   doors   futex, membarrier, io_uring, mmap and memory orders each stay in the one file that owns them
   public  every public function is documented; only rask_* and RASK_* in public headers
+  claims  every row of docs/invariants.md names the tests that guard it, and they exist; links between documents work
   words   files start with a licence line; no unfinished marks; no paths of one machine"""
 import re
 import shutil
@@ -153,6 +154,39 @@ def check_public(root):
                 yield f"{name}: macro {macro} is public but not RASK_*"
 
 
+ROW = re.compile(r"^\| ([A-Z]\d+) \|(.*)\|$", re.M)
+GUARD = re.compile(r"`?(?:tidy (?P<tidy>\w+)|(?P<path>tests/[\w/]+\.\w+)|(?P<test>test_\w+))`?")
+
+
+def check_claims(root):
+    """The last column names guards: `tidy CHECK`, a file below tests/, or a test function."""
+    tests = "\n".join(text_of(path) for path in sources(root, ("tests",)))
+    numbers = set()
+    for number, rest in ROW.findall(text_of(root / "docs/invariants.md")):
+        guards = [guard.strip() for guard in rest.split("|")[-1].split(",") if guard.strip()]
+        if number in numbers:
+            yield f"docs/invariants.md: {number} stands there twice"
+        numbers.add(number)
+        if not guards:
+            yield f"docs/invariants.md: {number} names no test that guards it"
+        for guard in guards:
+            match = GUARD.fullmatch(guard)
+            if not match:
+                yield f"docs/invariants.md: {number}: {guard} is not the name of a test"
+            elif match["tidy"] and match["tidy"] not in CHECKS:
+                yield f"docs/invariants.md: {number}: there is no check {guard}"
+            elif match["path"] and not (root / match["path"]).exists():
+                yield f"docs/invariants.md: {number}: {match['path']} does not exist"
+            elif match["test"] and not re.search(rf"\b{match['test']}\b", tests):
+                yield f"docs/invariants.md: {number}: there is no test {match['test']}"
+    if not numbers:
+        yield "docs/invariants.md: no invariant found"
+    for document in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#]+)", text_of(document)):
+            if "://" not in link and not (document.parent / link).exists():
+                yield f"{document.relative_to(root)}: the link {link} leads nowhere"
+
+
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 MACHINE = re.compile(r"(?<![\w.>}])/(home|root|work|Users)/\w")
 SKIPPED_DIRS = {".git", "subprojects", ".cache", "__pycache__"}
@@ -191,6 +225,7 @@ CHECKS = {
     "size": check_size,
     "doors": check_doors,
     "public": check_public,
+    "claims": check_claims,
     "words": check_words,
 }
 

@@ -256,7 +256,7 @@ static void test_find_takes_paths_as_they_are(void **state)
 /* The folder `plugins` beside this program is where a build tree has them. */
 static void test_find_looks_beside_the_binary(void **state)
 {
-    char path[PATH_MAX], own[PATH_MAX], place[PATH_MAX + 16];
+    char path[PATH_MAX], own[PATH_MAX], place[PATH_MAX + 32];
     (void)state;
     ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
     assert_true(length > 0);

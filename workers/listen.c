@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* The listening socket; see listen.h. Whoever holds the lock on PATH.lock may replace PATH. The lock file holds the
+ * owner's pid for messages only; nobody acts on it. */
+#include "listen.h"
+#include "error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <rask/client.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 128
+#define LOCK_TRIES 16
+
+static int resolve(struct rk_listener *listener, const char *path, bool *is_default)
+{
+    *is_default = !path;
+    if (!path) {
+        int result = rask_default_socket(listener->path, sizeof(listener->path));
+        return result < 0 ? rk_error(result, "the default socket's path is too long: name one with --socket") : 0;
+    }
+    size_t bytes = strlen(path);
+    if (bytes == 0) return rk_error(-EINVAL, "--socket is empty: name a path");
+    if (bytes >= sizeof(listener->path))
+        return rk_error(-ENAMETOOLONG, "socket path %s has %zu bytes, the kernel takes %zu: use a shorter one", path,
+                        bytes, sizeof(listener->path) - 1);
+    memcpy(listener->path, path, bytes + 1);
+    return 0;
+}
+
+/* The folder of the default socket: ours and private, or refused. */
+static int check_folder(const char *socket_path)
+{
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    struct stat facts;
+    snprintf(folder, sizeof(folder), "%s", socket_path);
+    *strrchr(folder, '/') = '\0';
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return rk_error(-errno, "cannot make the folder %s: %s; name another socket with --socket", folder,
+                        strerror(errno));
+    if (lstat(folder, &facts) < 0) return rk_error(-errno, "cannot look at %s: %s", folder, strerror(errno));
+    if (!S_ISDIR(facts.st_mode))
+        return rk_error(-ENOTDIR, "%s is not a folder: remove it, or name another socket with --socket", folder);
+    if (facts.st_uid != geteuid())
+        return rk_error(-EPERM, "%s belongs to user %u and not to you (%u): name another socket with --socket", folder,
+                        facts.st_uid, geteuid());
+    if (facts.st_mode & (S_IWGRP | S_IWOTH))
+        return rk_error(-EPERM, "%s is writable by others (mode %03o): chmod 0700 it, or name another socket", folder,
+                        facts.st_mode & 0777);
+    return 0;
+}
+
+static int refuse_live(const char *path, long pid)
+{
+    if (pid > 0)
+        return rk_error(-EADDRINUSE,
+                        "a supervisor (pid %ld) is already listening on %s: stop it, or use another --socket", pid,
+                        path);
+    return rk_error(-EADDRINUSE, "another program is already listening on %s: stop it, or use another --socket", path);
+}
+
+static long read_pid(int fd)
+{
+    char text[24] = "";
+    ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
+    return bytes > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+/* One attempt. 0 with the lock held, -EAGAIN if the file was removed meanwhile, or an error. */
+static int try_lock(struct rk_listener *listener, const char *lock_path)
+{
+    struct stat held, named;
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return rk_error(-errno, "cannot make %s: %s; name a socket in a folder that you may write to", lock_path,
+                        strerror(errno));
+    int result = 0;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        result = errno == EWOULDBLOCK ? refuse_live(listener->path, read_pid(fd))
+                                      : rk_error(-errno, "cannot lock %s: %s", lock_path, strerror(errno));
+    else if (fstat(fd, &held) < 0 || stat(lock_path, &named) < 0 || held.st_ino != named.st_ino)
+        result = -EAGAIN; /* its last owner removed it between our open and our lock */
+    if (result < 0)
+        close(fd);
+    else
+        listener->lock_fd = fd;
+    return result;
+}
+
+static void lock_path_of(const struct rk_listener *listener, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s.lock", listener->path);
+}
+
+static int lock(struct rk_listener *listener)
+{
+    char lock_path[sizeof(listener->path) + 8], pid[24];
+    lock_path_of(listener, lock_path, sizeof(lock_path));
+    int result = -EAGAIN;
+    for (int i = 0; i < LOCK_TRIES && result == -EAGAIN; i++) result = try_lock(listener, lock_path);
+    if (result == -EAGAIN) return refuse_live(listener->path, 0);
+    if (result < 0) return result;
+    int length = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(listener->lock_fd, 0) < 0 || pwrite(listener->lock_fd, pid, (size_t)length, 0) != length)
+        return rk_error(-EIO, "cannot write %s: %s", lock_path, strerror(errno));
+    return 0;
+}
+
+static void unlock(struct rk_listener *listener)
+{
+    char lock_path[sizeof(listener->path) + 8];
+    if (listener->lock_fd < 0) return;
+    lock_path_of(listener, lock_path, sizeof(lock_path));
+    unlink(lock_path); /* while the lock is held: whoever opened it meanwhile finds out, see try_lock() */
+    close(listener->lock_fd);
+    listener->lock_fd = -1;
+}
+
+static struct sockaddr_un address_of(const struct rk_listener *listener)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, listener->path, sizeof(address.sun_path));
+    return address;
+}
+
+static long peer_pid(int fd)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 ? peer.pid : 0;
+}
+
+/* Is somebody there? The lock says no other rask is, but the file may be another program's. */
+static int remove_stale(struct rk_listener *listener)
+{
+    struct stat facts;
+    if (lstat(listener->path, &facts) < 0)
+        return errno == ENOENT ? 0 : rk_error(-errno, "cannot look at %s: %s", listener->path, strerror(errno));
+    if (!S_ISSOCK(facts.st_mode))
+        return rk_error(-EADDRINUSE, "%s exists and is not a socket: remove it, or use another --socket",
+                        listener->path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
+    struct sockaddr_un address = address_of(listener);
+    int result = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    long pid = result == 0 ? peer_pid(fd) : 0;
+    close(fd);
+    if (result == -ENOENT) return 0;
+    if (result != -ECONNREFUSED) return refuse_live(listener->path, pid);
+    if (unlink(listener->path) == 0 || errno == ENOENT) return 0;
+    return rk_error(-errno, "cannot remove the stale socket %s: %s", listener->path, strerror(errno));
+}
+
+/* The mode is set by the umask while binding: between bind and chmod anybody could connect. */
+static int bind_and_listen(struct rk_listener *listener)
+{
+    struct stat facts;
+    struct sockaddr_un address = address_of(listener);
+    listener->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
+    mode_t mask = umask(0077);
+    int result = bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    umask(mask);
+    if (result < 0) {
+        rk_error(result, "cannot make the socket %s: %s; does its folder exist?", listener->path, strerror(-result));
+    } else if (lstat(listener->path, &facts) < 0 || listen(listener->fd, BACKLOG) < 0) {
+        result = rk_error(-errno, "cannot listen on %s: %s", listener->path, strerror(errno));
+    } else {
+        listener->device = facts.st_dev;
+        listener->inode = facts.st_ino;
+        return 0;
+    }
+    close(listener->fd);
+    listener->fd = -1;
+    return result;
+}
+
+int rk_listener_open(struct rk_listener *listener, const char *path)
+{
+    bool is_default;
+    int result = resolve(listener, path, &is_default);
+    if (result == 0 && is_default) result = check_folder(listener->path);
+    if (result == 0) result = lock(listener);
+    if (result == 0) result = remove_stale(listener);
+    if (result == 0) result = bind_and_listen(listener);
+    if (result < 0) unlock(listener);
+    return result;
+}
+
+void rk_listener_close(struct rk_listener *listener)
+{
+    struct stat facts;
+    if (listener->fd < 0) return;
+    if (lstat(listener->path, &facts) == 0 && facts.st_dev == listener->device && facts.st_ino == listener->inode)
+        unlink(listener->path);
+    close(listener->fd);
+    listener->fd = -1;
+    unlock(listener);
+}
+
+int rk_listener_accept(struct rk_listener *listener)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}

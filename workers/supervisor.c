@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* The supervisor's life: set-up, signals, and the ways it ends.
+ *
+ *   STARTING -> SERVING -> DRAINING   SIGTERM, SIGINT: workers finish, exit 0; a second one, or too long: killed, exit 1
+ *   STARTING -> FAILING               the plugin does not load: clients are told, exit 78
+ *   ... -> ENDING                     the last client of a private supervisor is gone: exit 0
+ *
+ * A thing that ends (a worker, a client, a queue) calls rk_supervisor_look(), which alone decides that it is time to stop. */
+#include "supervisor.h"
+#include "bell.h"
+#include "clock.h"
+#include "error.h"
+#include "exit_codes.h"
+#include "supervisor_state.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <rask/client.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* What is left for last messages, and for killed workers to be reaped. */
+#define LAST_WORDS_NS 1000000000u
+/* Out of descriptors: do not even look at the listener for this long. */
+#define ACCEPT_PAUSE_NS 100000000u
+#define ROUND_ACCEPTS_MAX 16u
+/* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
+#define SAME_SIGNAL_NS 50000000u
+
+void rk_supervisor_say(const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "rask run: %s\n", text); /* in one piece, workers write there, too */
+}
+
+static void on_end_timer(void *user);
+
+static void start_end_timer(struct rk_supervisor *supervisor, uint64_t ns)
+{
+    rk_timer_start(supervisor->reactor, &supervisor->end_timer, rk_deadline_after(ns), on_end_timer, supervisor);
+}
+
+static bool all_told(const struct rk_supervisor *supervisor)
+{
+    for (const struct rk_client *client = supervisor->clients; client; client = client->next)
+        if (client->peer.queued > 0 && !client->peer.cut_off) return false;
+    return true;
+}
+
+void rk_supervisor_look(struct rk_supervisor *supervisor)
+{
+    bool private_end = supervisor->config->private_fd >= 0 && !supervisor->clients;
+    if (private_end && supervisor->phase < RK_PHASE_DRAINING) {
+        supervisor->phase = RK_PHASE_ENDING;
+        rk_pool_tell(supervisor, RK_EVENT_KILL); /* nobody waits for them */
+        start_end_timer(supervisor, LAST_WORDS_NS);
+    }
+    if (supervisor->phase < RK_PHASE_DRAINING || rk_pool_alive(supervisor)) return;
+    /* Clients that are refused get a moment to read why: one may not even have said HELLO yet. */
+    bool done = supervisor->phase == RK_PHASE_FAILING ? !supervisor->clients : all_told(supervisor);
+    if (done)
+        rk_reactor_stop(supervisor->reactor);
+    else if (supervisor->phase == RK_PHASE_DRAINING && !supervisor->last_words)
+        start_end_timer(supervisor, LAST_WORDS_NS);
+    supervisor->last_words = true;
+}
+
+/* A drain that takes too long is forced; whatever takes too long after that is left behind. */
+static void force(struct rk_supervisor *supervisor, const char *why)
+{
+    rk_supervisor_say("%s: the workers that still run are killed", why);
+    supervisor->exit_code = RK_EXIT_FORCED;
+    rk_pool_tell(supervisor, RK_EVENT_KILL);
+    start_end_timer(supervisor, LAST_WORDS_NS);
+}
+
+static void on_end_timer(void *user)
+{
+    struct rk_supervisor *supervisor = user;
+    bool forcible = supervisor->phase == RK_PHASE_DRAINING && supervisor->exit_code == RK_EXIT_OK;
+    if (forcible && rk_pool_alive(supervisor))
+        force(supervisor, "the drain timeout is over");
+    else
+        rk_reactor_stop(supervisor->reactor);
+}
+
+static void stop_listening(struct rk_supervisor *supervisor)
+{
+    rk_timer_stop(supervisor->reactor, &supervisor->accept_timer);
+    if (supervisor->listener.fd >= 0) rk_reactor_unwatch(supervisor->reactor, supervisor->listener.fd);
+    rk_listener_close(&supervisor->listener);
+}
+
+static void drain(struct rk_supervisor *supervisor)
+{
+    supervisor->phase = RK_PHASE_DRAINING;
+    stop_listening(supervisor);
+    rk_clients_shutdown(supervisor); /* before the workers: what has not started is taken back */
+    rk_pool_tell(supervisor, RK_EVENT_DRAIN);
+    rk_lanes_give_up(supervisor);
+    start_end_timer(supervisor, supervisor->config->drain_timeout_ns);
+    rk_supervisor_look(supervisor);
+}
+
+static void on_signal(void *user, int fd, uint32_t events)
+{
+    struct rk_supervisor *supervisor = user;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        uint64_t now_ns = rask_now_ns();
+        if (supervisor->phase < RK_PHASE_DRAINING) {
+            supervisor->signal_ns = now_ns;
+            drain(supervisor);
+        } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
+                   now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
+            force(supervisor, "a second signal came");
+        }
+    }
+}
+
+void rk_supervisor_ready(struct rk_supervisor *supervisor)
+{
+    supervisor->ever_ready = true;
+    supervisor->phase = RK_PHASE_SERVING;
+    if (supervisor->listener.fd >= 0) {
+        printf("ready %s\n", supervisor->listener.path);
+        fflush(stdout);
+    }
+    rk_clients_welcome(supervisor);
+}
+
+void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text)
+{
+    if (supervisor->phase != RK_PHASE_STARTING) return;
+    rk_supervisor_say("%s", text);
+    supervisor->phase = RK_PHASE_FAILING;
+    supervisor->exit_code = exit_code;
+    supervisor->failure_reason = reason;
+    snprintf(supervisor->failure_text, sizeof(supervisor->failure_text), "%s", text);
+    stop_listening(supervisor);
+    for (struct rk_client *client = supervisor->clients; client; client = client->next)
+        rk_client_end(client, reason, "%s", supervisor->failure_text);
+    rk_pool_tell(supervisor, RK_EVENT_KILL);
+    start_end_timer(supervisor, LAST_WORDS_NS);
+    rk_supervisor_look(supervisor);
+}
+
+static void watch_listener(void *user);
+
+static void on_connection(void *user, int fd, uint32_t events)
+{
+    struct rk_supervisor *supervisor = user;
+    (void)events;
+    for (unsigned i = 0; i < ROUND_ACCEPTS_MAX && supervisor->listener.fd == fd; i++) {
+        int client = rk_listener_accept(&supervisor->listener);
+        if (client >= 0) {
+            rk_client_accept(supervisor, client);
+        } else if (client == -EMFILE || client == -ENFILE || client == -ENOMEM || client == -ENOBUFS) {
+            /* The connection stays in the backlog, so the listener stays ready: looking again at once is a busy loop. */
+            rk_reactor_unwatch(supervisor->reactor, fd);
+            rk_timer_start(supervisor->reactor, &supervisor->accept_timer, rk_deadline_after(ACCEPT_PAUSE_NS),
+                           watch_listener, supervisor);
+            return;
+        } else if (client == -EAGAIN) {
+            return;
+        }
+    }
+}
+
+static void watch_listener(void *user)
+{
+    struct rk_supervisor *supervisor = user;
+    if (supervisor->listener.fd < 0) return;
+    if (rk_reactor_watch(supervisor->reactor, supervisor->listener.fd, POLLIN, on_connection, supervisor) < 0)
+        rk_timer_start(supervisor->reactor, &supervisor->accept_timer, rk_deadline_after(ACCEPT_PAUSE_NS),
+                       watch_listener, supervisor);
+}
+
+/* A descriptor of ours that got number 0, 1 or 2 would be written to by mistake. */
+static void occupy_standard_streams(void)
+{
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+static void raise_file_limit(struct rk_supervisor *supervisor)
+{
+    supervisor->files = (struct rlimit){.rlim_cur = 1024, .rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &supervisor->files);
+    struct rlimit raised = {.rlim_cur = supervisor->files.rlim_max, .rlim_max = supervisor->files.rlim_max};
+    bool done = setrlimit(RLIMIT_NOFILE, &raised) == 0;
+    rlim_t limit = done ? raised.rlim_cur : supervisor->files.rlim_cur;
+    supervisor->files_max = limit > INT32_MAX ? INT32_MAX : (uint32_t)limit;
+}
+
+/* Children are reaped through their pidfds, which an ignored SIGCHLD would prevent. */
+static int take_signals(struct rk_supervisor *supervisor)
+{
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    supervisor->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (supervisor->signal_fd < 0) return rk_error(-errno, "signalfd: %s", strerror(errno));
+    return rk_reactor_watch(supervisor->reactor, supervisor->signal_fd, POLLIN, on_signal, supervisor);
+}
+
+static int open_doors(struct rk_supervisor *supervisor)
+{
+    const struct rk_supervisor_config *config = supervisor->config;
+    if (config->private_fd < 0) {
+        int result = rk_listener_open(&supervisor->listener, config->socket_path);
+        if (result == 0) watch_listener(supervisor);
+        return result;
+    }
+    if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
+        return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
+    rk_client_accept(supervisor, config->private_fd);
+    return supervisor->clients ? 0 : rk_error(-ENOMEM, "no memory for a client");
+}
+
+static int set_up(struct rk_supervisor *supervisor, int *exit_code)
+{
+    char why[256];
+    *exit_code = RK_EXIT_UNAVAILABLE;
+    occupy_standard_streams();
+    raise_file_limit(supervisor);
+    rk_membarrier_register(); /* workers inherit it */
+    int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));
+    if (result == -EINVAL) *exit_code = RK_EXIT_CONFIG;
+    if (result < 0) return result;
+    bool fell_back = rk_reactor_engine(supervisor->reactor) == RK_ENGINE_CLASSIC &&
+                     supervisor->config->engine == RK_ENGINE_AUTO && !getenv("RASK_ENGINE");
+    if (fell_back && supervisor->config->private_fd < 0) rk_supervisor_say("engine: %s", why);
+    result = take_signals(supervisor);
+    if (result == 0) result = rk_pool_create(supervisor);
+    if (result < 0) return result;
+    *exit_code = RK_EXIT_CONFIG;
+    return open_doors(supervisor);
+}
+
+static void finish(struct rk_supervisor *supervisor)
+{
+    if (!supervisor->reactor) return;
+    stop_listening(supervisor);
+    while (supervisor->clients) rk_client_destroy(supervisor->clients);
+    rk_pool_destroy(supervisor);
+    rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
+    if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
+    rk_reactor_destroy(supervisor->reactor);
+}
+
+static int supervise(struct rk_supervisor *supervisor)
+{
+    int exit_code;
+    int result = set_up(supervisor, &exit_code);
+    if (result == 0) {
+        if (supervisor->config->plugin_error)
+            rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
+        else
+            rk_pool_tell(supervisor, RK_EVENT_START);
+        result = rk_reactor_run(supervisor->reactor);
+        if (result == 0) return supervisor->exit_code;
+        rk_error(result, "the event loop failed: %s", strerror(-result));
+        exit_code = RK_EXIT_UNAVAILABLE;
+    }
+    rk_supervisor_say("%s", rask_last_error()[0] != '\0' ? rask_last_error() : strerror(-result));
+    return exit_code;
+}
+
+int rk_supervisor_run(const struct rk_supervisor_config *config)
+{
+    struct rk_supervisor *supervisor = calloc(1, sizeof(*supervisor));
+    if (!supervisor) return RK_EXIT_UNAVAILABLE;
+    supervisor->config = config;
+    supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
+    supervisor->signal_fd = -1;
+    supervisor->lanes = config->workers + (config->workers / 4 > 2 ? config->workers / 4 : 2);
+    int exit_code = supervise(supervisor);
+    finish(supervisor);
+    free(supervisor);
+    return exit_code;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The supervisor: starts workers, watches and replaces them, and introduces clients to them. One thread; never loads a
+ * plugin, never reads a payload. */
+#ifndef RK_SUPERVISOR_H
+#define RK_SUPERVISOR_H
+
+#include "reactor.h"
+#include <stdint.h>
+
+#define RK_START_TIMEOUT_NS_DEFAULT 10000000000u
+#define RK_DRAIN_TIMEOUT_NS_DEFAULT 5000000000u
+
+struct rk_supervisor_config {
+    const char *plugin_path;
+    const char *plugin_error;    /* there is no such file: what to tell everybody; or NULL */
+    const char *const *settings; /* "KEY=VALUE", NULL-terminated */
+    const char *socket_path;     /* NULL: the default socket */
+    int private_fd;              /* connected socket of the only client, or -1 */
+    uint32_t workers;            /* 1..RASK_WORKERS_MAX */
+    uint32_t wait_mode;          /* enum rask_wait_mode, never DEFAULT */
+    const uint32_t *cpus;        /* worker i runs on cpus[i % cpu_count] */
+    uint32_t cpu_count;          /* 0: anywhere */
+    enum rk_engine engine;
+    uint64_t start_timeout_ns;
+    uint64_t drain_timeout_ns;
+};
+
+/** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.
+ * Prints `ready PATH` on standard output once a worker serves, everything else on standard error. Returns the exit code:
+ * 0; RK_EXIT_FORCED when workers had to be killed; RK_EXIT_CONFIG for a plugin or socket that does not work;
+ * RK_EXIT_UNAVAILABLE when the machine refuses something. */
+int rk_supervisor_run(const struct rk_supervisor_config *config);
+
+#endif

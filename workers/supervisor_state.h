@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The supervisor's private state, shared by its files:
+ *
+ *   supervisor.c  set-up, signals, phases, the end        pool.c     workers: start, messages, death, restart
+ *   clients.c     connections: hello to attached, leaving lanes.c    lanes and segments between clients and workers
+ *
+ * Everything a peer says is checked in the function that receives it. Sending cannot fail (peer.h), so no function here
+ * frees a client or a worker but from that client's or worker's own callback. */
+#ifndef RK_SUPERVISOR_STATE_H
+#define RK_SUPERVISOR_STATE_H
+
+#include "control.h"
+#include "listen.h"
+#include "loader.h"
+#include "peer.h"
+#include "policy.h"
+#include "segment.h"
+#include "supervisor.h"
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/* Descriptor messages that may be under way to one client, to one worker. */
+#define RK_CLIENT_UNACKED_MAX 1u
+#define RK_WORKER_UNACKED_MAX 16u
+/* Queued messages before a party is cut off. What a party can cause is bounded by its lanes and segments, so only one
+ * that does not read for very long gets here. */
+#define RK_CLIENT_QUEUED_MAX 2048u
+#define RK_WORKER_QUEUED_MAX 65536u
+/* Messages taken from one party in one round. */
+#define RK_ROUND_MESSAGES_MAX 32u
+
+enum rk_phase {
+    RK_PHASE_STARTING, /* no worker was ready yet: clients wait */
+    RK_PHASE_SERVING,
+    RK_PHASE_DRAINING, /* workers finish what they have */
+    RK_PHASE_FAILING,  /* the plugin does not load: clients are told */
+    RK_PHASE_ENDING    /* the last private client is gone: workers are killed */
+};
+
+struct rk_supervisor;
+
+/** One worker: the process of the moment, if there is one, and the record of those before it. */
+struct rk_member {
+    struct rk_supervisor *supervisor;
+    uint32_t index;
+    uint32_t generation; /* of the incarnation; 0: there was none yet */
+    struct rk_policy policy;
+    struct rk_timer timer; /* start time-out, back-off, or patience with one that hung up */
+    struct rk_load_error failure;
+    pid_t pid;           /* 0: no process */
+    struct rk_fd *pidfd; /* goes to clients, too */
+    struct rk_peer peer;
+    struct rk_segment control;
+    struct rk_segment status; /* not mapped until STATUS came */
+    bool hung_up;             /* its socket ended; its death is expected */
+};
+
+enum rk_client_state {
+    RK_CLIENT_SILENT,   /* connected, HELLO not here yet */
+    RK_CLIENT_WAITING,  /* HELLO was fine; no worker was ready yet */
+    RK_CLIENT_WELCOMED, /* ATTACH not here yet */
+    RK_CLIENT_ATTACHED,
+    RK_CLIENT_LEAVING /* told why; its socket is kept a moment so that it can read that */
+};
+
+enum rk_place_state {
+    RK_PLACE_FREE,
+    RK_PLACE_WANTED,  /* the worker does not serve yet */
+    RK_PLACE_OPENING, /* LANE_OPEN was sent */
+    RK_PLACE_OPEN,
+    RK_PLACE_GONE /* its worker died; LANE_CLOSED has not come */
+};
+
+/** A lane, as the supervisor sees it. */
+struct rk_place {
+    enum rk_place_state state;
+    uint32_t worker;
+    uint32_t generation;
+    uint64_t slab_bytes; /* of the response slab, with the extra segments */
+    uint64_t segments[RK_SEGMENTS_MAX / 64];
+};
+
+struct rk_client {
+    struct rk_client *next;
+    struct rk_supervisor *supervisor;
+    enum rk_client_state state;
+    struct rk_timer timer;
+    struct rk_peer peer;
+    bool other_user;      /* root, visiting a user's supervisor */
+    bool workers_changed; /* WORKERS is due when the queue is empty */
+    uint32_t flags;       /* RK_PEER_* of its HELLO */
+    uint32_t session;     /* 0: none yet */
+    struct rk_params params;
+    struct rk_segment control;
+    struct rk_segment bell;
+    struct rk_fd *request;
+    struct rk_fd *bell_fd;
+    struct rk_fd *extra[RK_SEGMENTS_MAX];
+    uint64_t extra_bytes[RK_SEGMENTS_MAX];
+    uint64_t slab_bytes; /* of the request slab, with the extra segments */
+    struct rk_place place[RK_LANES_MAX];
+    uint32_t known[RASK_WORKERS_MAX]; /* generation of the incarnation that has our SESSION; 0: none */
+};
+
+struct rk_supervisor {
+    const struct rk_supervisor_config *config;
+    struct rk_reactor *reactor;
+    enum rk_phase phase;
+    int exit_code;
+    struct rlimit files; /* as it was at the start: what workers get */
+    uint32_t files_max;  /* what this process has */
+    int signal_fd;
+    uint64_t signal_ns; /* when the first one came */
+    struct rk_listener listener;
+    struct rk_timer accept_timer; /* accepting pauses */
+    struct rk_timer end_timer;    /* drain time-out, then the last flush */
+    bool ever_ready;
+    bool last_words; /* no worker is left; only messages have to go out */
+    uint32_t lanes;  /* of every session */
+    struct rk_member *members;
+    struct rk_message_ready plugin; /* of the first READY */
+    struct rk_client *clients;
+    uint32_t client_count;
+    uint32_t sessions_made;
+    uint32_t failure_reason; /* of FAILING, enum rk_refusal */
+    char failure_text[RK_MESSAGE_TEXT_BYTES];
+};
+
+/* supervisor.c */
+/** `rask run: ...` on standard error. */
+__attribute__((format(printf, 1, 2))) void rk_supervisor_say(const char *format, ...);
+/** The first worker is ready. */
+void rk_supervisor_ready(struct rk_supervisor *supervisor);
+/** The start has failed: tell everybody, and end with `exit_code`. */
+void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text);
+/** Something ended (a worker, a client, a queue): is it time to stop? */
+void rk_supervisor_look(struct rk_supervisor *supervisor);
+
+/* pool.c */
+int rk_pool_create(struct rk_supervisor *supervisor);
+void rk_pool_destroy(struct rk_supervisor *supervisor);
+/** Every worker gets this event. */
+void rk_pool_tell(struct rk_supervisor *supervisor, enum rk_policy_event event);
+void rk_member_event(struct rk_member *member, enum rk_policy_event event);
+/** It broke the rules: killed, and that counts as a death. */
+__attribute__((format(printf, 2, 3))) void rk_member_bad(struct rk_member *member, const char *format, ...);
+/** If its process is dead: reap it, and do all that follows. True if it was. */
+bool rk_member_reap(struct rk_member *member);
+/** Its socket has ended. Usually its process is about to be reaped; one that is not gets a moment, then it is bad. */
+void rk_member_hung_up(struct rk_member *member);
+bool rk_pool_alive(const struct rk_supervisor *supervisor);
+static inline bool rk_member_serves(const struct rk_member *member)
+{
+    return member->policy.state == RK_WORKER_SERVING;
+}
+
+/* pool_messages.c */
+/** Receive and act on what waits on its socket, at most `limit` messages. */
+void rk_member_receive(struct rk_member *member, unsigned limit);
+
+/* clients.c */
+/** A connected socket becomes a client. Takes `fd` over. */
+void rk_client_accept(struct rk_supervisor *supervisor, int fd);
+/** Refuse it (REFUSED) or, once attached, end its session (ENDED), and let it go. */
+__attribute__((format(printf, 3, 4))) void rk_client_end(struct rk_client *client, uint32_t reason, const char *format,
+                                                         ...);
+void rk_client_destroy(struct rk_client *client);
+/** It has this long for its next step, or to leave. */
+void rk_client_time(struct rk_client *client, uint64_t ns);
+/** Tell it which workers serve, now or when its queue is empty. */
+void rk_client_workers(struct rk_client *client);
+/** The pool is ready: welcome those that wait. */
+void rk_clients_welcome(struct rk_supervisor *supervisor);
+/** The same for everybody. */
+void rk_clients_workers(struct rk_supervisor *supervisor);
+/** Tell everybody that this is the end. */
+void rk_clients_shutdown(struct rk_supervisor *supervisor);
+/** Attached client of a session, or NULL. */
+struct rk_client *rk_client_find(struct rk_supervisor *supervisor, uint32_t session);
+
+/* handshake.c */
+/** HELLO and ATTACH. Refuses by itself. */
+void rk_client_hello(struct rk_client *client, const struct rk_message_hello *hello);
+void rk_client_welcome(struct rk_client *client);
+void rk_client_attach(struct rk_client *client, const int fds[2]);
+
+/* lanes.c: requests of an attached client. 0, or -EPROTO with the reason in rask_last_error(). They take descriptors over. */
+int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message);
+int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *message);
+int rk_request_segment(struct rk_client *client, const struct rk_message_segment *message, int fd);
+/* Of a worker; the same. */
+int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd);
+int rk_response_segment(struct rk_member *member, const struct rk_message_segment *message, int fd);
+/** The worker serves: open the lanes that wait for it. */
+void rk_lanes_serve(struct rk_member *member);
+/** The worker is dead, or will not serve any more: LANE_GONE to everybody who has a lane with it. */
+void rk_lanes_gone(struct rk_member *member, int signal, int exit_code, uint32_t stage);
+/** A draining pool opens no more lanes. */
+void rk_lanes_give_up(struct rk_supervisor *supervisor);
+/** The session is over: its workers forget it. */
+void rk_lanes_close(struct rk_client *client);
+
+#endif
