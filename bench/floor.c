@@ -3,6 +3,7 @@
  * floor_lines.h. Writes requests and commands; spins while a conversation is going on; wakes the peer by a socket. */
 #include "floor.h"
 #include "floor_lines.h"
+#include "payload.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,7 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEAD_IN 64u
+/* Round trips before a slice counts: many, but not more than these bytes' worth. */
+#define LEAD_IN_MAX 64u
+#define LEAD_IN_MIN 2u
+#define LEAD_IN_BYTES (256u << 10)
 #define PAGE_BYTES 4096u
 #define RING_SLOTS_MAX 256u
 /* Large messages: as many fresh buffers as stay in a second-level cache, at least two. */
@@ -32,8 +36,10 @@ struct conversation {
 struct rk_floor {
     struct rk_floor_control *control; /* start of the shared mapping */
     uint64_t bytes;
-    uint64_t *payload; /* private: what the next message says */
+    struct rk_payload payloads;
+    uint64_t number; /* of the last payload used */
     uint64_t size;
+    uint32_t lead_in;
     pid_t peer;
     int wake_fd;
     uint32_t count;
@@ -68,22 +74,14 @@ static void command(struct rk_floor *floor, enum rk_floor_verb verb, uint32_t la
     rk_store_release(&floor->control->number, floor->control->number + 1);
 }
 
-/** A payload that differs from the one before at both ends, so that a stale answer is noticed. */
-RK_FLOOR_INLINE void stamp(uint64_t *payload, uint64_t sequence, uint64_t size, bool small)
-{
-    payload[0] = sequence;
-    if (small) payload[3] = sequence;
-    if (!small) memcpy((uint8_t *)payload + size - sizeof sequence, &sequence, sizeof sequence);
-}
-
 RK_FLOOR_INLINE int ping(struct conversation *talk, uint32_t count, enum rk_floor_turn turn, bool small)
 {
     const struct rk_floor_lane *lane = talk->lane;
-    uint64_t *payload = talk->floor->payload;
+    const struct rk_payload *payloads = &talk->floor->payloads;
     uint64_t sequence = talk->sequence;
     for (uint32_t i = 0; i < count; i++) {
         sequence++;
-        stamp(payload, sequence, lane->size, small);
+        const uint64_t *payload = (const uint64_t *)(const void *)rk_payload_of(payloads, ++talk->floor->number);
         uint64_t *request = rk_floor_slot(lane->request, lane, sequence);
         rk_floor_copy(request + rk_floor_payload(small), payload, lane->size, small);
         rk_store_release(request, 2 * sequence);
@@ -114,7 +112,7 @@ static int talk_begin(void *self)
 {
     struct conversation *talk = self;
     command(talk->floor, RK_FLOOR_TALK, (uint32_t)(talk->lane - talk->floor->lanes), talk->sequence);
-    return talk_round_trips(talk, LEAD_IN);
+    return talk_round_trips(talk, talk->floor->lead_in);
 }
 
 static int talk_end(void *self)
@@ -201,6 +199,13 @@ static uint64_t add_lanes(struct rk_floor *floor, bool shared_cpu)
     return used;
 }
 
+static uint32_t lead_in_for(uint64_t size)
+{
+    uint64_t count = size > 0 ? LEAD_IN_BYTES / size : LEAD_IN_MAX;
+    if (count > LEAD_IN_MAX) return LEAD_IN_MAX;
+    return count > LEAD_IN_MIN ? (uint32_t)count : LEAD_IN_MIN;
+}
+
 static int map_lanes(struct rk_floor *floor, bool shared_cpu)
 {
     uint64_t bytes = add_lanes(floor, shared_cpu);
@@ -209,11 +214,8 @@ static int map_lanes(struct rk_floor *floor, bool shared_cpu)
     floor->control = base;
     floor->bytes = bytes;
     add_lanes(floor, shared_cpu);
-    uint64_t private_bytes = (floor->size / RK_FLOOR_LINE_BYTES + 1) * RK_FLOOR_LINE_BYTES;
-    floor->payload = aligned_alloc(RK_FLOOR_LINE_BYTES, private_bytes);
-    if (floor->payload == NULL) return -ENOMEM;
-    memset(floor->payload, 0x5a, private_bytes);
-    return 0;
+    /* A line of its own carries 32 bytes, however few were asked for. */
+    return rk_payload_init(&floor->payloads, is_small(floor) ? RK_FLOOR_INLINE_BYTES : floor->size);
 }
 
 static int fork_peer(struct rk_floor *floor, int cpu)
@@ -239,6 +241,7 @@ int rk_floor_create(struct rk_floor **out, const struct rk_floor_options *option
     struct rk_floor *floor = calloc(1, sizeof *floor);
     if (floor == NULL) return -ENOMEM;
     floor->size = options->size;
+    floor->lead_in = lead_in_for(options->size);
     floor->wake_fd = -1;
     floor->peer = -1;
     int error = map_lanes(floor, options->shared_cpu);
@@ -260,7 +263,7 @@ void rk_floor_destroy(struct rk_floor *floor)
     }
     if (floor->wake_fd >= 0) close(floor->wake_fd);
     if (floor->control != NULL) munmap(floor->control, floor->bytes);
-    free(floor->payload);
+    rk_payload_finish(&floor->payloads);
     free(floor);
 }
 

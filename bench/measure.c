@@ -27,13 +27,16 @@ int rk_figures_init(struct rk_figures *figures)
         figures->floors[i].ratios = rk_histogram_create();
         if (figures->floors[i].ratios == NULL) error = -ENOMEM;
     }
-    return error;
+    figures->paces = rk_histogram_create();
+    return figures->paces == NULL ? -ENOMEM : error;
 }
 
 void rk_figures_finish(struct rk_figures *figures)
 {
     rk_samples_finish(&figures->rask);
     rk_samples_finish(&figures->scratch);
+    rk_histogram_destroy(figures->paces);
+    figures->paces = NULL;
     for (uint32_t i = 0; i < RK_FLOOR_VARIANTS_MAX; i++) {
         rk_samples_finish(&figures->floors[i].samples);
         rk_histogram_destroy(figures->floors[i].ratios);
@@ -80,6 +83,8 @@ static int rask_slice(struct rk_figures *figures, struct rk_calls *calls, const 
     int error = options->in_flight > 1 ? rk_calls_pipeline(calls, &slice, &figures->scratch)
                                        : rk_slice_run(rk_calls_contender(calls), &slice, &figures->scratch);
     *p50_ns = rk_samples_p50_ns(&figures->scratch);
+    if (figures->scratch.paced_calls > 0)
+        rk_histogram_record(figures->paces, figures->scratch.paced_ns * 1000 / figures->scratch.paced_calls);
     rk_samples_merge(total, &figures->scratch);
     return error;
 }
@@ -120,9 +125,12 @@ static int warm_up(struct rk_figures *figures, struct rk_calls *calls, struct rk
     uint64_t warm_ns =
         options->count == 0 && options->duration_ns / 4 < WARM_UP_NS_MAX ? options->duration_ns / 4 : WARM_UP_NS_MAX;
     int error = rk_calls_warm_up(calls, warm_ns, &rask_ns);
-    if (error == 0) error = floor_slices(figures, floor, options->standstill, floor_ns);
     if (error != 0) return error;
     figures->rask.batch = rask_ns > SLOW_NS ? 1 : RK_BATCH;
+    /* Large payloads make both slow: do not begin with whole batches then. */
+    for (uint32_t i = 0; i < figures->floor_count; i++) figures->floors[i].samples.batch = figures->rask.batch;
+    error = floor_slices(figures, floor, options->standstill, floor_ns);
+    if (error != 0) return error;
     for (uint32_t i = 0; i < figures->floor_count; i++) {
         rk_samples_reset(&figures->floors[i].samples);
         figures->floors[i].samples.batch = floor_ns[i] > SLOW_NS ? 1 : RK_BATCH;
@@ -163,6 +171,12 @@ int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk
     figures->elapsed_ns = now_ns - start_ns;
     choose_floor(figures, floor);
     return error;
+}
+
+double rk_figures_median_calls_per_s(const struct rk_figures *figures)
+{
+    uint64_t ns_per_1000 = rk_histogram_percentile(figures->paces, 50);
+    return ns_per_1000 > 0 ? 1e12 / (double)ns_per_1000 : 0;
 }
 
 double rk_figures_ratio(const struct rk_figures *figures, double percent)

@@ -27,8 +27,9 @@ struct rk_figures {
     struct rk_samples rask;
     struct rk_floor_figures floors[RK_FLOOR_VARIANTS_MAX];
     uint32_t floor_count;
-    uint32_t best;   /* the candidate with the lowest p50 over the whole run: the floor */
-    uint32_t slices; /* with a ratio */
+    uint32_t best;              /* the candidate with the lowest p50 over the whole run: the floor */
+    uint32_t slices;            /* with a ratio */
+    struct rk_histogram *paces; /* ns per 1000 calls of rask, slice by slice */
     uint64_t elapsed_ns;
     struct rk_samples scratch; /* of the slice at hand */
 };
@@ -41,6 +42,9 @@ void rk_figures_finish(struct rk_figures *figures);
  * the floor's peer is gone; another errno with the cause in rk_calls_trouble(). */
 int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk_floor *floor,
                    const struct rk_measure_options *options);
+
+/** Calls per second of the median slice: what the processors do when nobody else wants them. 0 without slices. */
+double rk_figures_median_calls_per_s(const struct rk_figures *figures);
 
 /** Percentile of the slices' ratios to the floor; 0 without slices. */
 double rk_figures_ratio(const struct rk_figures *figures, double percent);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Many in flight: each completion is taken, checked and released, and another request goes out in its place. A request is
- * written in place; answers over 32 bytes are read as a whole, and an echo must begin and end with its request's stamp.
+ * written in place; answers over 32 bytes are read as a whole, and an echo must begin and end with its request's number.
  *
  * Latency is from just before rask_submit() to just after its completion was taken, of one request in RK_SAMPLE_EVERY. Where the slab is
  * too small for the depth asked for, fewer are in flight: rask_reserve() says -EAGAIN and the next completion makes room. */
@@ -24,14 +24,14 @@ static int send_one(struct rk_calls *calls)
     }
     uint32_t index = calls->free_flights[--calls->free_count];
     struct rk_flight *flight = &calls->flights[index];
-    rk_calls_stamp(calls);
+    const uint8_t *payload = rk_payload_of(&calls->payload, ++calls->number);
     if (calls->size == RASK_INLINE_BYTES)
-        memcpy(request.data, calls->payload, RASK_INLINE_BYTES);
+        memcpy(request.data, payload, RASK_INLINE_BYTES);
     else if (calls->size > 0)
-        memcpy(request.data, calls->payload, calls->size);
+        memcpy(request.data, payload, calls->size);
     request.user_data = index;
-    flight->stamp = calls->stamp;
-    flight->submit_ns = calls->stamp % RK_SAMPLE_EVERY == 0 ? rask_now_ns() : 0;
+    flight->number = calls->number;
+    flight->submit_ns = calls->number % RK_SAMPLE_EVERY == 0 ? rask_now_ns() : 0;
     error = rask_submit(calls->session, &request, calls->method, calls->size, NULL);
     return error != 0 ? rk_calls_failed(calls, error, &(struct rask_completion){.status = RASK_OK}) : 0;
 }
@@ -51,7 +51,7 @@ static int check(struct rk_calls *calls, const struct rask_completion *answer, c
     if (answer->status != RASK_OK) return rk_calls_failed(calls, 0, answer);
     if (calls->size > RASK_INLINE_BYTES || !calls->echoes) rk_calls_read(calls, answer->data, answer->length);
     if (!calls->echoes) return 0;
-    if (answer->length != calls->size || !rk_calls_ends_match(calls, answer->data, flight->stamp))
+    if (answer->length != calls->size || !rk_payload_matches(&calls->payload, answer->data, flight->number))
         return rk_calls_wrong_answer(calls);
     return 0;
 }

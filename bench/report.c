@@ -134,6 +134,7 @@ int rk_report_text(const struct rk_report *report)
         printf("\n  ratio_p50 %.3f   (median of %u slices; 10th to 90th percentile %.3f .. %.3f)\n",
                rk_figures_ratio(figures, 50), figures->slices, rk_figures_ratio(figures, 10),
                rk_figures_ratio(figures, 90));
+    printf("  calls/s   %.0f in the median slice\n", rk_figures_median_calls_per_s(figures));
     print_floors(report);
     printf("\n");
     print_method(report);

@@ -34,6 +34,7 @@ static void add_figures(json_t *out, const struct rk_figures *figures)
     json_object_set_new(out, "p50_each_timed_ns", percentile(each, 50));
     json_object_set_new(out, "mean_ns", real_or_null(rk_histogram_mean(each)));
     json_object_set_new(out, "calls_per_s", json_real(rk_samples_calls_per_s(&figures->rask)));
+    json_object_set_new(out, "calls_per_s_p50", real_or_null(rk_figures_median_calls_per_s(figures)));
     json_object_set_new(out, "calls", json_integer((json_int_t)figures->rask.calls));
     json_object_set_new(out, "batch", json_integer(figures->rask.batch));
     json_object_set_new(out, "elapsed_s", json_real((double)figures->elapsed_ns / 1e9));

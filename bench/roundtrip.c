@@ -37,7 +37,7 @@ void rk_calls_read(struct rk_calls *calls, const uint8_t *data, size_t length)
 }
 
 /** Is the answer right? Reads what the file's comment says. */
-static bool is_right(struct rk_calls *calls, const struct rask_completion *answer, bool in_full)
+static bool is_right(struct rk_calls *calls, const struct rask_completion *answer, const uint8_t *sent, bool in_full)
 {
     const uint8_t *data = answer->data;
     if (!calls->echoes) {
@@ -45,19 +45,18 @@ static bool is_right(struct rk_calls *calls, const struct rask_completion *answe
         return true;
     }
     if (answer->length != calls->size) return false;
-    if (in_full || calls->size > RASK_INLINE_BYTES)
-        return calls->size == 0 || memcmp(data, calls->payload, calls->size) == 0;
-    return rk_calls_ends_match(calls, data, calls->stamp);
+    if (in_full || calls->size > RASK_INLINE_BYTES) return calls->size == 0 || memcmp(data, sent, calls->size) == 0;
+    return rk_payload_matches(&calls->payload, data, calls->number);
 }
 
 static int call_once(struct rk_calls *calls, uint64_t timeout_ns, bool in_full)
 {
     struct rask_completion answer;
-    rk_calls_stamp(calls);
-    int error = rask_call(calls->session, calls->method, calls->payload, calls->size, timeout_ns, &answer);
+    const uint8_t *payload = rk_payload_of(&calls->payload, ++calls->number);
+    int error = rask_call(calls->session, calls->method, payload, calls->size, timeout_ns, &answer);
     if (error != 0)
         error = rk_calls_failed(calls, error, &answer);
-    else if (!is_right(calls, &answer, in_full))
+    else if (!is_right(calls, &answer, payload, in_full))
         error = rk_calls_wrong_answer(calls);
     rask_release(calls->session, &answer);
     return error;
@@ -113,15 +112,14 @@ int rk_calls_create(struct rk_calls **out, struct rask *session, uint32_t method
                                .lead_in = LEAD_IN};
     calls->contender =
         (struct rk_contender){.name = "rask", .self = calls, .begin = begin, .round_trips = round_trips, .end = end};
-    calls->payload = malloc(size > 0 ? size : 1);
+    int error = rk_payload_init(&calls->payload, size);
     calls->flights = calloc(in_flight, sizeof *calls->flights);
     calls->free_flights = calloc(in_flight, sizeof *calls->free_flights);
-    if (calls->payload == NULL || calls->flights == NULL || calls->free_flights == NULL) {
+    if (error != 0 || calls->flights == NULL || calls->free_flights == NULL) {
         rk_calls_destroy(calls);
         *out = NULL;
         return -ENOMEM;
     }
-    memset(calls->payload, 0x5a, size > 0 ? size : 1);
     for (uint32_t i = 0; i < in_flight; i++) calls->free_flights[calls->free_count++] = i;
     return 0;
 }
@@ -129,7 +127,7 @@ int rk_calls_create(struct rk_calls **out, struct rask *session, uint32_t method
 void rk_calls_destroy(struct rk_calls *calls)
 {
     if (calls == NULL) return;
-    free(calls->payload);
+    rk_payload_finish(&calls->payload);
     free(calls->flights);
     free(calls->free_flights);
     free(calls);

@@ -31,11 +31,11 @@ static uint32_t status_of_error(int error)
 }
 
 /** Reserve, and wait for room while the queue is full and something that could make room is in flight. */
-static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct rask_request *request)
+static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct rk_ticket **ticket)
 {
     int result;
-    while ((result = rask_reserve(s, length, request)) == -EAGAIN) {
-        /* Room comes when callbacks' requests end; completions that the caller has not taken keep theirs. */
+    while (RK_UNLIKELY((result = rk_reserve(s, length, ticket)) == -EAGAIN)) {
+        /* Room comes as callbacks' requests end; completions that the caller has not taken keep theirs. */
         uint32_t used = s->tickets.used;
         if (s->pending == s->ready.count) return result;
         int waited = rk_session_wait(s, NULL, deadline_ns);
@@ -49,28 +49,21 @@ static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct r
 int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
               struct rask_completion *out)
 {
-    struct rask_request request = {0};
-    struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
-    options.deadline_ns = timeout_ns != 0 ? rk_deadline_after(timeout_ns) : 0;
-    int result = reserve(s, length, options.deadline_ns, &request);
+    uint64_t deadline_ns = RK_LIKELY(timeout_ns == 0) ? 0 : rk_deadline_after(timeout_ns);
+    struct rk_ticket *ticket;
+    int result = RK_LIKELY(method < s->method_count)
+                     ? reserve(s, length, deadline_ns, &ticket)
+                     : rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
     if (RK_UNLIKELY(result != 0)) {
         fill_failure(out, status_of_error(result));
         return result;
     }
-    if (length > 0) memcpy(request.data, data, length);
-    result = rask_submit(s, &request, method, length, timeout_ns != 0 ? &options : NULL);
-    if (RK_UNLIKELY(result != 0)) {
-        rask_abandon(s, &request);
-        fill_failure(out, status_of_error(result));
-        return result;
-    }
+    if (length > 0) memcpy(rk_reservation_data(s, ticket), data, length);
+    ticket->user_data = 0;
+    rk_submit(s, ticket, method, length, deadline_ns);
     /* No deadline of its own: the request has one, and ends by it. */
-    result = rask_wait(s, request.ticket, 0, out);
-    if (RK_UNLIKELY(result != 0)) {
-        fill_failure(out, RASK_UNAVAILABLE);
-        return result;
-    }
-    return -rask_status_errno(out->status);
+    result = rk_wait_for(s, ticket, 0, out);
+    return RK_LIKELY(out->status == RASK_OK) ? 0 : -rask_status_errno(out->status);
 }
 
 int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn write, rask_read_fn read, void *user,

@@ -355,9 +355,9 @@ static int end_old_attachment(struct rask *s)
     for (uint32_t i = 0; i < s->tickets.fresh; i++) {
         struct rk_ticket *ticket = &s->tickets.table[i];
         if (ticket->state == RK_TICKET_FREE) continue;
-        ticket->lane_holds = false;
+        ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
         ticket->block = RK_BLOCK_NONE; /* goes with its segment */
-        if (ticket->orphan) rk_ticket_drop(s, ticket);
+        if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
     }
     return 0;
 }

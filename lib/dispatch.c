@@ -21,22 +21,7 @@ static bool bit(const uint64_t *set, uint32_t index)
 
 static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
-    struct rk_outgoing request = {
-        .ticket = (uint32_t)(ticket->id >> 32),
-        .deadline_ns = ticket->deadline_ns,
-        .ticket_index = rk_ticket_index(&s->tickets, ticket),
-        .length = ticket->length,
-        .method = ticket->method,
-        .bytes = ticket->bytes,
-    };
-    if (ticket->block != RK_BLOCK_NONE) {
-        request.segment = s->slab.blocks[ticket->block].segment;
-        request.offset = s->slab.blocks[ticket->block].offset;
-    }
-    ticket->state = RK_TICKET_BOUND;
-    ticket->lane = lane->index;
-    ticket->lane_holds = true;
-    ticket->position = rk_lane_publish(lane, &request);
+    rk_lane_publish(lane, ticket, RK_LIKELY(ticket->block == RK_BLOCK_NONE) ? NULL : &s->slab.blocks[ticket->block]);
 }
 
 static bool takes_more(const struct rk_lane *lane)
@@ -67,7 +52,9 @@ static struct rk_lane *choose(struct rask *s)
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 {
     if (RK_LIKELY(s->backlog.count == 0)) {
-        struct rk_lane *lane = choose(s);
+        struct rk_lane *lane = s->open_count > 0 ? &s->lanes[s->open_lanes[s->turn]] : NULL;
+        if (RK_UNLIKELY(lane == NULL || !takes_more(lane) || (s->open_count > 1 && rk_lane_load(lane) > 0)))
+            lane = choose(s);
         if (RK_LIKELY(lane != NULL)) {
             bind(s, lane, ticket);
             return;
@@ -122,7 +109,7 @@ static void mark_waiting(struct rask *s, struct rk_lane *lane)
 {
     for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
         uint32_t index = lane->by_position[position & lane->mask];
-        if (index != RK_HOLE && !s->tickets.table[index].user_cancelled)
+        if (index != RK_HOLE && !(s->tickets.table[index].flags & RK_TICKET_CANCELLED))
             rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
     }
 }
@@ -136,10 +123,10 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
         uint32_t *place = &lane->by_position[position & lane->mask];
         if (*place == RK_HOLE) continue;
         struct rk_ticket *ticket = &s->tickets.table[*place];
-        if (ticket->state != RK_TICKET_BOUND || ticket->user_cancelled) continue;
+        if (ticket->state != RK_TICKET_BOUND || (ticket->flags & RK_TICKET_CANCELLED)) continue;
         *place = RK_HOLE;
         lane->in_flight--;
-        ticket->lane_holds = false;
+        ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
         ticket->state = RK_TICKET_QUEUED;
         rk_list_push_front(&s->tickets, &s->backlog, ticket);
         count++;

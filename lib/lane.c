@@ -3,7 +3,6 @@
 #include "lane.h"
 #include "error.h"
 #include <errno.h>
-#include <rask/status.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,100 +102,32 @@ int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int f
     return rk_segment_map(&lane->mapped->segment[id], fd, RK_SEGMENT_RESPONSE_EXTRA, bytes, false);
 }
 
-uint64_t rk_lane_publish(struct rk_lane *lane, const struct rk_outgoing *request)
-{
-    uint64_t position = lane->position;
-    struct rk_request_slot *slot = &lane->requests[lane->slots.next];
-    slot->deadline_ns = request->deadline_ns;
-    slot->ticket = request->ticket;
-    slot->length = request->length;
-    slot->method = request->method;
-    slot->next = rk_slots_advance(&lane->slots, position, position - lane->response_position);
-    slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
-    slot->kind = RK_REQUEST_CALL;
-    slot->cancel = 0;
-    if (request->length <= RASK_INLINE_BYTES)
-        memcpy(slot->payload.bytes, request->bytes, RASK_INLINE_BYTES);
-    else
-        slot->payload.block = (struct rk_block_ref){.offset = request->offset, .segment = request->segment};
-    /* SYNC R1 release: pairs with rk_served_ready */
-    rk_store_release(&slot->sequence, position + 1);
-    lane->by_position[position & lane->mask] = request->ticket_index;
-    lane->position = position + 1;
-    lane->in_flight++;
-    rk_publish(lane->worker_state, lane->worker_bell);
-    return position;
-}
-
-static int broken(struct rk_lane *lane)
+enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket)
 {
     lane->broken = true;
-    return -EPROTO;
+    rk_error(-EPROTO, "worker %u: response of kind %u, status %u, next slot %u, ticket %u at position %llu of %llu",
+             lane->worker, kind, status, next, ticket, (unsigned long long)lane->response_position,
+             (unsigned long long)lane->position);
+    return RK_TAKING_BROKEN;
 }
 
-/** A response over the inline size: its block, checked against the mapping. 1, 0 not here yet, -EPROTO. */
-static int find_block(struct rk_lane *lane, const struct rk_block_ref *block, struct rk_incoming *response)
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *block, struct rk_ticket *ticket)
 {
-    if (block->segment >= RK_SEGMENTS_MAX || block->index >= RK_RESPONSE_BLOCKS_MAX) {
-        rk_error(-EPROTO, "worker %u: response names segment %u, block %u", lane->worker, block->segment, block->index);
-        return broken(lane);
+    uint32_t length = ticket->response_length;
+    lane->broken = block->segment >= RK_SEGMENTS_MAX || block->index >= RK_RESPONSE_BLOCKS_MAX;
+    if (!lane->broken && lane->mapped->segment[block->segment].base == NULL) return RK_TAKING_LATER;
+    const struct rk_segment *segment = lane->broken ? NULL : &lane->mapped->segment[block->segment];
+    if (segment == NULL || length > segment->bytes || block->offset < RK_PAGE_BYTES ||
+        block->offset > segment->bytes - length || block->offset % RASK_BLOCK_BYTES_MIN != 0) {
+        lane->broken = true;
+        rk_error(-EPROTO, "worker %u: response names segment %u, block %u, bytes %llu+%u: not in its slab",
+                 lane->worker, block->segment, block->index, (unsigned long long)block->offset, length);
+        return RK_TAKING_BROKEN;
     }
-    const struct rk_segment *segment = &lane->mapped->segment[block->segment];
-    if (segment->base == NULL) return 0;
-    if (response->length > segment->bytes || block->offset < RK_PAGE_BYTES ||
-        block->offset > segment->bytes - response->length || block->offset % RASK_BLOCK_BYTES_MIN != 0) {
-        rk_error(-EPROTO, "worker %u: response names bytes %llu+%u of a segment of %llu", lane->worker,
-                 (unsigned long long)block->offset, response->length, (unsigned long long)segment->bytes);
-        return broken(lane);
-    }
-    response->data = (const uint8_t *)segment->base + block->offset;
-    response->block = block->index;
-    response->generation = block->generation;
-    return 1;
-}
-
-/** Does a response make sense at this position? `index` is the ticket bound there, or RK_HOLE. */
-static bool plausible(const struct rk_lane *lane, const struct rk_response_slot *copy, uint32_t index)
-{
-    if (lane->response_position >= lane->position || copy->next > lane->mask) return false;
-    if (copy->kind == RK_RESPONSE_SKIPPED) return true;
-    return copy->kind == RK_RESPONSE_REPLY && copy->status < RASK_STATUS_COUNT && index != RK_HOLE;
-}
-
-int rk_lane_take(struct rk_lane *lane, struct rk_incoming *response, uint8_t *table, size_t stride)
-{
-    struct rk_response_slot copy;
-    memcpy(&copy, lane->next_response, sizeof copy);
-    rk_light_barrier(); /* from here on only the copy is looked at */
-    uint64_t position = lane->response_position;
-    uint32_t index = lane->by_position[position & lane->mask];
-    if (RK_UNLIKELY(!plausible(lane, &copy, index))) {
-        rk_error(-EPROTO, "worker %u: response of kind %u, status %u, next slot %u at position %llu of %llu",
-                 lane->worker, copy.kind, copy.status, copy.next, (unsigned long long)position,
-                 (unsigned long long)lane->position);
-        return broken(lane);
-    }
-    bool skipped = copy.kind == RK_RESPONSE_SKIPPED;
-    *response = (struct rk_incoming){
-        .ticket = copy.ticket,
-        .ticket_index = index,
-        .length = skipped ? 0 : copy.length,
-        .status = copy.status,
-        .code = copy.code,
-        .skipped = skipped,
-        .block = RK_BLOCK_NONE,
-    };
-    if (response->length > RASK_INLINE_BYTES) {
-        int found = find_block(lane, &copy.payload.block, response);
-        if (found != 1) return found;
-    } else if (index != RK_HOLE) {
-        memcpy(table + index * stride, copy.payload.bytes, RASK_INLINE_BYTES);
-    }
-    rk_slots_free(&lane->slots, position);
-    lane->next_response = &lane->responses[copy.next];
-    lane->response_position = position + 1;
-    if (index != RK_HOLE) lane->in_flight--;
-    return 1;
+    ticket->response = (const uint8_t *)segment->base + block->offset;
+    ticket->response_block = block->index;
+    ticket->response_generation = block->generation;
+    return RK_TAKING_REPLY;
 }
 
 void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint8_t marks)

@@ -12,9 +12,12 @@
 #include "bell.h"
 #include "layout.h"
 #include "segment.h"
+#include "slab.h"
 #include "slots.h"
+#include "ticket.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /** by_position: the request was retracted, its response must say SKIPPED. */
 #define RK_HOLE UINT32_MAX
@@ -83,20 +86,35 @@ static inline uint32_t rk_lane_load(const struct rk_lane *lane)
     return (uint32_t)(lane->position - lane->response_position);
 }
 
-/** What rk_lane_publish() puts into the slot. */
-struct rk_outgoing {
-    uint64_t deadline_ns;
-    uint32_t ticket; /* generation */
-    uint32_t ticket_index;
-    uint32_t length;
-    uint32_t segment; /* length > RASK_INLINE_BYTES: where the block is */
-    uint64_t offset;
-    const void *bytes; /* otherwise: the payload, RASK_INLINE_BYTES readable */
-    uint16_t method;
-};
-
-/** Publish one request; the caller has checked that rk_lane_load() < mask. Returns its position. */
-uint64_t rk_lane_publish(struct rk_lane *lane, const struct rk_outgoing *request);
+/** Publish a ticket; the caller has checked that rk_lane_load() < mask. `block` is NULL for an inline payload. */
+static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket, const struct rk_block *block)
+{
+    uint64_t position = lane->position;
+    struct rk_request_slot *slot = &lane->requests[lane->slots.next];
+    slot->deadline_ns = ticket->deadline_ns;
+    slot->ticket = (uint32_t)(ticket->id >> 32);
+    slot->length = ticket->length;
+    slot->method = ticket->method;
+    slot->next = rk_slots_advance(&lane->slots, position, position - lane->response_position);
+    slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
+    slot->kind = RK_REQUEST_CALL;
+    slot->cancel = 0;
+    if (RK_LIKELY(block == NULL))
+        memcpy(slot->payload.bytes, ticket->bytes, RASK_INLINE_BYTES);
+    else
+        slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
+    /* SYNC R1 release: pairs with rk_served_ready */
+    rk_store_release(&slot->sequence, position + 1);
+    rk_publish(lane->worker_state, lane->worker_bell);
+    lane->by_position[position & lane->mask] = (uint32_t)ticket->id;
+    lane->position = position + 1;
+    if (position - lane->response_position >= RK_DEEP) rk_prefetch_write(&lane->requests[lane->slots.next]);
+    lane->in_flight++;
+    ticket->state = RK_TICKET_BOUND;
+    ticket->flags |= RK_TICKET_LANE_HOLDS;
+    ticket->lane = lane->index;
+    ticket->position = position;
+}
 
 /** Is a response there? One load of the worker's line. */
 static inline bool rk_lane_ready(const struct rk_lane *lane)
@@ -105,23 +123,66 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
     return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
 }
 
-/** A response, copied out and checked. */
-struct rk_incoming {
-    uint32_t ticket;
-    uint32_t ticket_index; /* RK_HOLE: a retracted request was skipped, nothing to deliver */
-    uint32_t length;
-    uint32_t status;
-    int32_t code;
-    bool skipped;
-    const void *data; /* NULL: the inline bytes were copied to where rk_lane_take() was told */
-    uint32_t block;
-    uint32_t generation;
+/** What rk_lane_take() found. */
+enum rk_taking {
+    RK_TAKING_LATER,   /* its segment has not come yet: read the control socket */
+    RK_TAKING_BROKEN,  /* the worker broke the rules: lane->broken is set, rask_last_error() says how */
+    RK_TAKING_HOLE,    /* a retracted request was passed over: nothing to deliver */
+    RK_TAKING_SKIPPED, /* the request carried a mark and did not run */
+    RK_TAKING_REPLY,
 };
 
-/** Take the response at response_position (rk_lane_ready() was true). An inline payload is copied to
- * `table + ticket_index * stride`. Returns 1; 0 when its segment has not come yet (read the control socket); -EPROTO when
- * the worker broke the rules (rask_last_error()), then lane->broken is set. */
-int rk_lane_take(struct rk_lane *lane, struct rk_incoming *response, uint8_t *table, size_t stride);
+/** Where a response over the inline size lies, checked; fills the ticket. */
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *block, struct rk_ticket *ticket);
+
+/** Say what is wrong with a response and set lane->broken. */
+enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket);
+
+/** Take the response at response_position (rk_lane_ready() was true) into its ticket, which is *out for REPLY and SKIPPED.
+ * A ticket that is not BOUND any more keeps its outcome: the response then goes to tickets->late. Each word of the
+ * worker's memory is read once. */
+static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out)
+{
+    const struct rk_response_slot *slot = lane->next_response;
+    uint64_t position = lane->response_position;
+    uint32_t index = lane->by_position[position & lane->mask];
+    uint32_t kind = rk_load_relaxed(&slot->kind);
+    uint32_t status = rk_load_relaxed(&slot->status);
+    uint32_t next = rk_load_relaxed(&slot->next);
+    uint32_t generation = rk_load_relaxed(&slot->ticket);
+    uint32_t length = rk_load_relaxed(&slot->length);
+    bool reply = kind == RK_RESPONSE_REPLY && status < RASK_STATUS_COUNT && index != RK_HOLE;
+    if (RK_UNLIKELY(position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED)))
+        return rk_lane_break(lane, kind, status, next, generation);
+    enum rk_taking found = reply ? RK_TAKING_REPLY : RK_TAKING_HOLE;
+    if (RK_LIKELY(index != RK_HOLE)) {
+        struct rk_ticket *ticket = &tickets->table[index];
+        *out = ticket;
+        if (RK_UNLIKELY(generation != (uint32_t)(ticket->id >> 32)))
+            return rk_lane_break(lane, kind, status, next, generation);
+        if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) ticket = &tickets->late;
+        ticket->status = status;
+        ticket->code = rk_load_relaxed(&slot->code);
+        ticket->response = NULL;
+        ticket->response_block = RK_BLOCK_NONE;
+        ticket->response_length = RK_LIKELY(reply) ? length : 0;
+        if (RK_LIKELY(ticket->response_length <= RASK_INLINE_BYTES)) {
+            memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
+        } else {
+            struct rk_block_ref block;
+            memcpy(&block, &slot->payload.block, sizeof block);
+            rk_light_barrier(); /* from here on only the copy is looked at */
+            found = rk_lane_find_block(lane, &block, ticket);
+            if (RK_UNLIKELY(found != RK_TAKING_REPLY)) return found;
+        }
+        if (RK_UNLIKELY(!reply)) found = RK_TAKING_SKIPPED;
+        lane->in_flight--;
+    }
+    rk_slots_free(&lane->slots, position);
+    lane->next_response = &lane->responses[next];
+    lane->response_position = position + 1;
+    return found;
+}
 
 /** Put marks (RK_CANCEL_*) on a published request. For a retraction the caller then runs rk_park_barrier() and compares
  * with rk_lane_taken(). */

@@ -229,12 +229,11 @@ struct rk_status_page {
     uint32_t pid;
     uint32_t index;
     uint32_t sessions;
-    /* The request being handled: odd epoch = inside a handler. Changes with every request. */
+    /* The request being handled: odd epoch = inside a handler, epoch / 2 = requests handled. Changes with every request. */
     uint64_t epoch RK_LINE_ALIGNED; /* R9 */
     uint64_t ticket;
     uint32_t session;
     uint32_t method;
-    uint64_t requests;
     uint64_t handler_errors;
     /* Rare counters. */
     uint64_t parks RK_LINE_ALIGNED; /* R9 */

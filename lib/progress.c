@@ -11,43 +11,42 @@
 /** Skipped although it was not taken back in time: it did not run, so it goes on or ends as asked. */
 static void on_skipped(struct rask *s, struct rk_ticket *ticket)
 {
-    if (ticket->user_cancelled || s->shutting_down) {
-        ticket->response_length = 0;
-        ticket->response = NULL;
-        ticket->response_block = RK_BLOCK_NONE;
-        rk_finish(s, ticket, ticket->user_cancelled ? RASK_CANCELLED : RASK_SHUTDOWN, 0);
-        return;
+    if (ticket->flags & RK_TICKET_CANCELLED) {
+        rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
+    } else if (s->shutting_down) {
+        rk_finish_empty(s, ticket, RASK_SHUTDOWN, 0);
+    } else {
+        ticket->state = RK_TICKET_QUEUED;
+        rk_list_push_front(&s->tickets, &s->backlog, ticket);
     }
-    ticket->state = RK_TICKET_QUEUED;
-    rk_list_push_front(&s->tickets, &s->backlog, ticket);
 }
 
-static void on_response(struct rask *s, struct rk_lane *lane, const struct rk_incoming *response)
+/** Too late: its time-out was reported. The block of the response goes back, and what was kept for the handler is free. */
+static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
-    struct rk_ticket *ticket = &s->tickets.table[response->ticket_index];
-    ticket->lane_holds = false;
-    if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) { /* too late: its time-out was reported */
-        if (response->block != RK_BLOCK_NONE) {
-            lane->mapped->references++;
-            rk_responses_release(lane->mapped, response->block, response->generation);
-        }
-        rk_request_block_free(s, ticket);
-        if (ticket->orphan) rk_ticket_drop(s, ticket);
-        return;
-    }
-    if (RK_UNLIKELY(response->skipped)) {
-        on_skipped(s, ticket);
-        return;
-    }
-    ticket->response = response->data;
-    ticket->response_length = response->length;
-    ticket->response_block = response->block;
-    ticket->response_generation = response->generation;
-    if (response->block != RK_BLOCK_NONE) {
-        ticket->view_of = lane->mapped;
+    const struct rk_ticket *late = &s->tickets.late;
+    if (late->response_block != RK_BLOCK_NONE) {
         lane->mapped->references++;
+        rk_responses_release(lane->mapped, late->response_block, late->response_generation);
     }
-    rk_finish(s, ticket, response->status, response->code);
+    rk_request_block_free(s, ticket);
+    if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
+}
+
+static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
+{
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
+        on_late(s, lane, ticket);
+    } else if (RK_UNLIKELY(skipped)) {
+        on_skipped(s, ticket);
+    } else {
+        if (ticket->response_block != RK_BLOCK_NONE) {
+            ticket->view_of = lane->mapped;
+            lane->mapped->references++;
+        }
+        rk_finish(s, ticket);
+    }
 }
 
 /** Take everything a lane has. */
@@ -55,26 +54,17 @@ static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
 {
     uint32_t count = 0;
     while (rk_lane_ready(lane) && !lane->broken) {
-        struct rk_incoming response;
-        int result = rk_lane_take(lane, &response, s->tickets.table->bytes, sizeof *s->tickets.table);
-        if (RK_UNLIKELY(result == 0)) { /* announced before it was published, so it is on the socket or on its way */
+        struct rk_ticket *ticket = NULL;
+        enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
+        if (RK_LIKELY(found >= RK_TAKING_SKIPPED)) {
+            on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
+        } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
             rk_session_control(s);
             break;
-        }
-        if (RK_UNLIKELY(result == 1 && response.ticket_index != RK_HOLE &&
-                        (uint32_t)(s->tickets.table[response.ticket_index].id >> 32) != response.ticket)) {
-            rk_error(-EPROTO, "worker %u: response for ticket %u, which is not at that position", lane->worker,
-                     response.ticket);
-            lane->broken = true;
-            lane->response_position--; /* not believed: settled with the rest */
-            lane->in_flight++;
-            result = -EPROTO;
-        }
-        if (RK_UNLIKELY(result < 0)) {
+        } else if (found == RK_TAKING_BROKEN) {
             rk_settle_end(s, rask_last_error());
             break;
         }
-        if (response.ticket_index != RK_HOLE) on_response(s, lane, &response);
         count++;
     }
     return count;

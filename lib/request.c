@@ -72,7 +72,7 @@ static int take_block(struct rask *s, size_t bytes, uint32_t *block)
     return *block != RK_BLOCK_NONE ? 0 : result;
 }
 
-int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
+int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
 {
     if (!usable(s)) return refuse(s);
     if (RK_UNLIKELY(bytes > s->params.payload_bytes_max))
@@ -83,21 +83,36 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
         return rk_error(-EAGAIN, "%u requests are in use: release completions, or raise queue_max",
                         s->tickets.capacity);
     ticket->block = RK_BLOCK_NONE;
-    request->ticket = ticket->id;
-    if (bytes <= RASK_INLINE_BYTES) {
-        request->data = ticket->bytes;
-        request->capacity = RASK_INLINE_BYTES;
-        return 0;
-    }
+    *out = ticket;
+    if (RK_LIKELY(bytes <= RASK_INLINE_BYTES)) return 0;
     int result = take_block(s, bytes, &ticket->block);
-    if (RK_UNLIKELY(result != 0)) {
-        rk_ticket_put(&s->tickets, ticket);
-        return result;
-    }
+    if (RK_UNLIKELY(result != 0)) rk_ticket_put(&s->tickets, ticket);
+    return result;
+}
+
+void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket)
+{
+    if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) return (void *)(uintptr_t)ticket->bytes;
     const struct rk_block *block = &s->slab.blocks[ticket->block];
-    request->data = (uint8_t *)s->request[block->segment].base + block->offset;
-    uint64_t capacity = rk_class_bytes(block->class_index);
-    request->capacity = capacity < s->params.payload_bytes_max ? capacity : s->params.payload_bytes_max;
+    return (uint8_t *)s->request[block->segment].base + block->offset;
+}
+
+/** How many bytes a reservation holds. */
+static size_t capacity_of(const struct rask *s, const struct rk_ticket *ticket)
+{
+    if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) return RASK_INLINE_BYTES;
+    uint64_t capacity = rk_class_bytes(s->slab.blocks[ticket->block].class_index);
+    return capacity < s->params.payload_bytes_max ? capacity : s->params.payload_bytes_max;
+}
+
+int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
+{
+    struct rk_ticket *ticket;
+    int result = rk_reserve(s, bytes, &ticket);
+    if (RK_UNLIKELY(result != 0)) return result;
+    request->ticket = ticket->id;
+    request->data = rk_reservation_data(s, ticket);
+    request->capacity = capacity_of(s, ticket);
     return 0;
 }
 
@@ -111,54 +126,60 @@ static int read_options(const struct rask_request_options *options, uint64_t *de
     return 0;
 }
 
-static int check(struct rask *s, const struct rask_request *request, uint32_t method, size_t length,
-                 struct rk_ticket **ticket)
+static struct rk_ticket *reservation(struct rask *s, const struct rask_request *request)
 {
-    *ticket = rk_ticket_find(&s->tickets, request->ticket);
-    if (RK_UNLIKELY(*ticket == NULL || (*ticket)->state != RK_TICKET_RESERVED))
-        return rk_error(-EINVAL, "ticket %#llx is not a reservation", (unsigned long long)request->ticket);
-    if (RK_UNLIKELY(method >= s->method_count))
-        return rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
-    uint64_t capacity = RASK_INLINE_BYTES;
-    if ((*ticket)->block != RK_BLOCK_NONE) capacity = rk_class_bytes(s->slab.blocks[(*ticket)->block].class_index);
-    if (RK_UNLIKELY(length > capacity || length > s->params.payload_bytes_max))
-        return rk_error(-EMSGSIZE, "%zu bytes do not fit the %llu that were reserved", length,
-                        (unsigned long long)capacity);
-    return 0;
+    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, request->ticket);
+    return RK_LIKELY(ticket != NULL && ticket->state == RK_TICKET_RESERVED) ? ticket : NULL;
+}
+
+static int not_reserved(const struct rask_request *request)
+{
+    return rk_error(-EINVAL, "ticket %#llx is not a reservation", (unsigned long long)request->ticket);
+}
+
+void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length, uint64_t deadline_ns)
+{
+    if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
+        /* A large reservation with little in it travels in the slot. */
+        memcpy(ticket->bytes, rk_reservation_data(s, ticket), length);
+        rk_request_block_free(s, ticket);
+    }
+    ticket->length = (uint32_t)length;
+    ticket->method = (uint16_t)method;
+    if (RK_UNLIKELY(deadline_ns != 0)) {
+        ticket->deadline_ns = deadline_ns;
+        s->with_deadline++;
+        s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, deadline_ns);
+    }
+    s->pending++;
+    s->requests++;
+    rk_dispatch(s, ticket);
 }
 
 int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
                 const struct rask_request_options *options)
 {
     if (!usable(s)) return refuse(s);
-    struct rk_ticket *ticket;
-    int result = check(s, request, method, length, &ticket);
+    struct rk_ticket *ticket = reservation(s, request);
+    if (RK_UNLIKELY(ticket == NULL)) return not_reserved(request);
+    if (RK_UNLIKELY(method >= s->method_count))
+        return rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
+    if (RK_UNLIKELY(length > capacity_of(s, ticket)))
+        return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity_of(s, ticket));
+    uint64_t deadline_ns = 0;
+    int result = options != NULL ? read_options(options, &deadline_ns) : 0;
     if (RK_UNLIKELY(result != 0)) return result;
-    if (options != NULL && (result = read_options(options, &ticket->deadline_ns)) != 0) return result;
     ticket->user_data = request->user_data;
-    ticket->length = (uint32_t)length;
-    ticket->method = (uint16_t)method;
-    if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
-        memcpy(ticket->bytes, request->data, length); /* a large reservation with little in it travels in the slot */
-        rk_request_block_free(s, ticket);
-    }
-    if (ticket->deadline_ns != 0) {
-        s->with_deadline++;
-        s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, ticket->deadline_ns);
-    }
-    s->pending++;
-    s->requests++;
     request->data = NULL;
-    rk_dispatch(s, ticket);
+    rk_submit(s, ticket, method, length, deadline_ns);
     return 0;
 }
 
 int rask_abandon(struct rask *s, struct rask_request *request)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
-    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, request->ticket);
-    if (ticket == NULL || ticket->state != RK_TICKET_RESERVED)
-        return rk_error(-EINVAL, "ticket %#llx is not a reservation", (unsigned long long)request->ticket);
+    struct rk_ticket *ticket = reservation(s, request);
+    if (ticket == NULL) return not_reserved(request);
     rk_request_block_free(s, ticket);
     rk_ticket_put(&s->tickets, ticket);
     request->data = NULL;

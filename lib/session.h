@@ -39,6 +39,10 @@ struct rask {
     struct rk_tickets tickets;
     struct rk_ticket_list backlog;
     struct rk_ticket_list ready;     /* DONE, for poll and wait */
+    const struct rk_ticket *awaited; /* rask_wait() takes this one itself: it is not listed */
+    struct rask_completion *sink;    /* rask_poll() and rask_wait_any(): completions go straight here ... */
+    uint32_t sink_room;              /* ... while there is room */
+    uint32_t sink_count;
     struct rk_ticket_list callbacks; /* DONE, for their callback */
     uint32_t pending;                /* submitted and not yet taken */
     uint32_t with_deadline;          /* of those, how many have one */
@@ -102,6 +106,14 @@ int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns);
 /** Send to the supervisor; waits up to 100 ms for room. */
 int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count);
 
+/* request.c */
+/** A reservation for `bytes` bytes: see rask_reserve(). */
+int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out);
+/** Where the bytes of a reservation go. */
+void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket);
+/** Send a reservation that was checked; deadline_ns 0: none. */
+void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length, uint64_t deadline_ns);
+
 /* dispatch.c */
 /** Give a ticket that is not bound to a lane, or queue it. */
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
@@ -125,8 +137,10 @@ void rk_session_control(struct rask *s);
 bool rk_session_anything(const struct rask *s);
 
 /* settle.c */
-/** A ticket has its outcome: hand it to its list. Frees its request block unless the lane still holds it. */
-void rk_finish(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code);
+/** A ticket has its outcome (status, code, response): hand it over. Frees its request block unless the lane still holds it. */
+void rk_finish(struct rask *s, struct rk_ticket *ticket);
+/** The same without a response. */
+void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code);
 /** The lane's worker is proven dead: deliver, move, or end everything it had. `signal` 0 when not known. */
 void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal);
 /** The supervisor is gone: end what is not bound; the rest ends as its workers' deaths are proven. */
@@ -148,6 +162,8 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
 /** Run callbacks that are due; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);
+/** Wait for a live ticket that is not a callback's: 0, -ETIMEDOUT, or -EINVAL when a callback took it. */
+int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out);
 void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out);
 
 #endif

@@ -18,26 +18,41 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket)
     ticket->block = RK_BLOCK_NONE;
 }
 
-void rk_finish(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
+/** To whoever waits for it: a callback, rask_wait(), the caller's array, or the list for later. */
+static void hand_over(struct rask *s, struct rk_ticket *ticket)
+{
+    ticket->state = RK_TICKET_DONE;
+    if (ticket->read != NULL) {
+        rk_list_push_back(&s->tickets, &s->callbacks, ticket);
+    } else if (ticket == s->awaited) {
+        s->awaited = NULL;
+    } else if (s->sink_room > 0) {
+        s->sink_room--;
+        rk_completion_of(s, ticket, &s->sink[s->sink_count++]);
+    } else {
+        ticket->flags |= RK_TICKET_LISTED;
+        rk_list_push_back(&s->tickets, &s->ready, ticket);
+    }
+}
+
+void rk_finish(struct rask *s, struct rk_ticket *ticket)
+{
+    ticket->executed = RK_LIKELY(ticket->status == RASK_OK) ? RASK_EXECUTED_YES : rk_status_executed(ticket->status);
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_MAY_HAVE_RUN) && ticket->executed == RASK_EXECUTED_NO)
+        ticket->executed = RASK_EXECUTED_MAYBE;
+    if (RK_UNLIKELY(ticket->deadline_ns != 0) && --s->with_deadline == 0) s->nearest_deadline_ns = 0;
+    if (!(ticket->flags & RK_TICKET_LANE_HOLDS)) rk_request_block_free(s, ticket);
+    hand_over(s, ticket);
+}
+
+void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
 {
     ticket->status = status;
     ticket->code = code;
-    ticket->executed = rk_status_executed(status);
-    if (RK_UNLIKELY(ticket->may_have_run) && ticket->executed == RASK_EXECUTED_NO)
-        ticket->executed = RASK_EXECUTED_MAYBE;
-    if (ticket->deadline_ns != 0 && --s->with_deadline == 0) s->nearest_deadline_ns = 0;
-    if (!ticket->lane_holds) rk_request_block_free(s, ticket);
-    ticket->state = RK_TICKET_DONE;
-    rk_list_push_back(&s->tickets, ticket->read != NULL ? &s->callbacks : &s->ready, ticket);
-}
-
-/** End without a response payload. */
-static void finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
-{
     ticket->response_length = 0;
     ticket->response = NULL;
     ticket->response_block = RK_BLOCK_NONE;
-    rk_finish(s, ticket, status, code);
+    rk_finish(s, ticket);
 }
 
 void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
@@ -45,8 +60,8 @@ void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
     if (ticket->view_of != NULL)
         rk_responses_release(ticket->view_of, ticket->response_block, ticket->response_generation);
     ticket->view_of = NULL;
-    if (ticket->lane_holds) {
-        ticket->orphan = true; /* freed by the late response or the worker's death */
+    if (ticket->flags & RK_TICKET_LANE_HOLDS) {
+        ticket->flags |= RK_TICKET_ORPHAN; /* freed by the late response or the worker's death */
         return;
     }
     rk_request_block_free(s, ticket);
@@ -62,7 +77,7 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
     if (rk_lane_taken(lane) > ticket->position) return false;
     lane->by_position[ticket->position & lane->mask] = RK_HOLE;
     lane->in_flight--;
-    ticket->lane_holds = false;
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
     return true;
 }
 
@@ -71,18 +86,18 @@ static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32
 {
     if (ticket->state == RK_TICKET_QUEUED) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
-        finish_empty(s, ticket, unstarted, 0);
+        rk_finish_empty(s, ticket, unstarted, 0);
     } else if (retract(s, ticket, marks)) {
-        finish_empty(s, ticket, unstarted, 0);
+        rk_finish_empty(s, ticket, unstarted, 0);
     } else if (started != RASK_OK) {
-        ticket->may_have_run = true;
-        finish_empty(s, ticket, started, 0);
+        ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
+        rk_finish_empty(s, ticket, started, 0);
     }
 }
 
 void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket)
 {
-    ticket->user_cancelled = true;
+    ticket->flags |= RK_TICKET_CANCELLED;
     stop(s, ticket, RK_CANCEL_STOP, RASK_CANCELLED, RASK_OK);
 }
 
@@ -106,7 +121,7 @@ static void end_backlog(struct rask *s, uint32_t status)
     struct rk_ticket *ticket;
     while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
-        finish_empty(s, ticket, status, 0);
+        rk_finish_empty(s, ticket, status, 0);
     }
 }
 
@@ -128,16 +143,16 @@ void rk_settle_shutdown(struct rask *s)
 /** One position of a dead worker that has no response. */
 static void settle_position(struct rask *s, struct rk_ticket *ticket, bool entered, int32_t signal)
 {
-    ticket->lane_holds = false;
-    if (ticket->orphan) {
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    if (ticket->flags & RK_TICKET_ORPHAN) {
         rk_ticket_drop(s, ticket); /* its time-out was delivered and released */
     } else if (ticket->state != RK_TICKET_BOUND) {
         rk_request_block_free(s, ticket); /* its time-out is still in somebody's hands */
     } else if (entered) {
-        ticket->may_have_run = true;
-        finish_empty(s, ticket, RASK_CRASHED, signal);
-    } else if (ticket->user_cancelled) {
-        finish_empty(s, ticket, RASK_CANCELLED, 0);
+        ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
+        rk_finish_empty(s, ticket, RASK_CRASHED, signal);
+    } else if (ticket->flags & RK_TICKET_CANCELLED) {
+        rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
     } else {
         ticket->state = RK_TICKET_QUEUED;
         rk_list_push_front(&s->tickets, &s->backlog, ticket);
@@ -193,8 +208,8 @@ static void abandon_position(struct rask *s, struct rk_lane *lane, uint64_t posi
     if (index == RK_HOLE || s->tickets.table[index].state != RK_TICKET_BOUND) return;
     struct rk_ticket *ticket = &s->tickets.table[index];
     if (lane->broken) {
-        ticket->may_have_run = true;
-        finish_empty(s, ticket, RASK_UNAVAILABLE, 0);
+        ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
+        rk_finish_empty(s, ticket, RASK_UNAVAILABLE, 0);
     } else {
         stop(s, ticket, RK_CANCEL_STOP, RASK_UNAVAILABLE, RASK_UNAVAILABLE);
     }

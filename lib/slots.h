@@ -13,6 +13,10 @@
 
 #define RK_SHALLOW 2u
 
+/** From this many in flight on the reader is busy elsewhere: the writer fetches the line of the next slot ahead. Earlier that
+ * would only take it away from a reader that looks at it. */
+#define RK_DEEP 8u
+
 struct rk_slots {
     uint16_t *queue; /* mask + 1 entries: free slots */
     uint16_t *used;  /* mask + 1 entries: slot of position & mask */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The ticket table and the lists of tickets; see ticket.h. Private memory only. */
 #include "ticket.h"
-#include "check.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -19,37 +18,12 @@ void rk_tickets_finish(struct rk_tickets *tickets)
     *tickets = (struct rk_tickets){.free_head = RK_TICKET_NONE};
 }
 
-struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
+struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets)
 {
-    struct rk_ticket *ticket;
-    if (RK_LIKELY(tickets->free_head != RK_TICKET_NONE)) {
-        ticket = &tickets->table[tickets->free_head];
-        tickets->free_head = ticket->next;
-    } else if (tickets->fresh < tickets->capacity) {
-        ticket = &tickets->table[tickets->fresh];
-        ticket->id = tickets->fresh++;
-    } else {
-        return NULL;
-    }
-    ticket->id += 1ull << 32; /* a generation wraps after 2^32 uses of one entry: hours of nothing else */
-    ticket->state = RK_TICKET_RESERVED;
-    ticket->may_have_run = false;
-    ticket->lane_holds = false;
-    ticket->user_cancelled = false;
-    ticket->orphan = false;
-    ticket->deadline_ns = 0;
-    ticket->read = NULL;
-    ticket->view_of = NULL;
-    tickets->used++;
+    if (tickets->fresh >= tickets->capacity) return NULL;
+    struct rk_ticket *ticket = &tickets->table[tickets->fresh];
+    ticket->id = tickets->fresh++;
     return ticket;
-}
-
-void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket)
-{
-    ticket->state = RK_TICKET_FREE;
-    ticket->next = tickets->free_head;
-    tickets->free_head = rk_ticket_index(tickets, ticket);
-    tickets->used--;
 }
 
 void rk_list_init(struct rk_ticket_list *list)

@@ -12,6 +12,7 @@
 #ifndef RK_TICKET_H
 #define RK_TICKET_H
 
+#include "check.h"
 #include <rask/client.h>
 #include <rask/limits.h>
 #include <stdbool.h>
@@ -27,6 +28,13 @@ enum rk_ticket_state {
     RK_TICKET_DONE,
     RK_TICKET_HELD,
 };
+
+/* Flags of a ticket. */
+#define RK_TICKET_MAY_HAVE_RUN 0x01u /* sticky */
+#define RK_TICKET_LANE_HOLDS 0x02u   /* a lane's ring still refers to this ticket */
+#define RK_TICKET_CANCELLED 0x04u    /* by rask_cancel() */
+#define RK_TICKET_ORPHAN 0x08u       /* released by the user while the lane holds it */
+#define RK_TICKET_LISTED 0x10u       /* in the ready list */
 
 struct rk_responses;
 
@@ -44,10 +52,7 @@ struct rk_ticket {
     uint16_t method;
     uint16_t lane;
     uint8_t state;
-    bool may_have_run;   /* sticky */
-    bool lane_holds;     /* a lane's ring still refers to this ticket */
-    bool user_cancelled; /* rask_cancel() */
-    bool orphan;         /* released by the user while lane_holds */
+    uint8_t flags; /* RK_TICKET_* */
     /* Outcome, from DONE on. */
     uint32_t status;
     int32_t code;
@@ -72,19 +77,48 @@ struct rk_tickets {
     uint32_t fresh; /* table[fresh..] was never used: memory is touched as needed */
     uint32_t free_head;
     uint32_t used;
+    struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
 /** 0 or -ENOMEM. */
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity);
 void rk_tickets_finish(struct rk_tickets *tickets);
 
+/** An entry that was never used, or NULL when all are in use. */
+struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets);
+
 /** A RESERVED ticket with a new id, or NULL when all are in use. */
-struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets);
-void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket);
+static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
+{
+    struct rk_ticket *ticket;
+    if (RK_LIKELY(tickets->free_head != RK_TICKET_NONE)) {
+        ticket = &tickets->table[tickets->free_head];
+        tickets->free_head = ticket->next;
+    } else if ((ticket = rk_ticket_fresh(tickets)) == NULL) {
+        return NULL;
+    }
+    ticket->id += 1ull << 32; /* a generation comes again after 2^32 uses of one entry */
+    ticket->state = RK_TICKET_RESERVED;
+    ticket->flags = 0;
+    ticket->deadline_ns = 0;
+    ticket->read = NULL;
+    ticket->view_of = NULL;
+    tickets->used++;
+    return ticket;
+}
 
 static inline uint32_t rk_ticket_index(const struct rk_tickets *tickets, const struct rk_ticket *ticket)
 {
-    return (uint32_t)(ticket - tickets->table);
+    (void)tickets;
+    return (uint32_t)ticket->id;
+}
+
+static inline void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket)
+{
+    ticket->state = RK_TICKET_FREE;
+    ticket->next = tickets->free_head;
+    tickets->free_head = rk_ticket_index(tickets, ticket);
+    tickets->used--;
 }
 
 /** The ticket with this id, or NULL if no live ticket has it. */

@@ -18,9 +18,11 @@ uint64_t rask_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/** Is what is waited for there? `ticket` NULL: anything. */
 static bool done(const struct rask *s, const struct rk_ticket *ticket)
 {
-    return s->callbacks.count > 0 || (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->ready.count > 0);
+    if (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->sink_count > 0 || s->ready.count > 0) return true;
+    return s->callbacks.count > 0;
 }
 
 /** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. */
@@ -49,8 +51,10 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
     const struct rk_ladder *ladder = &s->ladder;
     s->move_pause_ns = 0;
     for (uint32_t looks = 0;; looks++) {
-        rk_progress(s);
-        if (done(s, ticket)) return 0;
+        if (rk_session_anything(s)) {
+            rk_progress(s);
+            if (RK_LIKELY(done(s, ticket))) return 0;
+        }
         if (looks < ladder->spins || ladder->spins == UINT32_MAX) {
             rk_pause();
             if (RK_LIKELY(looks % LOOKS_PER_CLOCK != LOOKS_PER_CLOCK - 1)) continue;
@@ -58,6 +62,7 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
             sched_yield();
             continue;
         }
+        rk_progress(s);
         bool over = timed_out(s, deadline_ns);
         if (done(s, ticket)) return 0;
         if (over) return -ETIMEDOUT;
@@ -95,61 +100,82 @@ uint32_t rk_run_callbacks(struct rask *s)
     return count;
 }
 
-static uint32_t deliver(struct rask *s, struct rask_completion *out, uint32_t max)
+/** Where completions go while the caller's array has room: first what is listed, then straight from the lanes. */
+static void open_sink(struct rask *s, struct rask_completion *out, uint32_t max)
 {
-    uint32_t count = 0;
+    s->sink = out;
+    s->sink_room = max;
+    s->sink_count = 0;
     struct rk_ticket *ticket;
-    while (count < max && (ticket = rk_list_first(&s->tickets, &s->ready)) != NULL) {
+    while (RK_UNLIKELY(s->sink_room > 0 && (ticket = rk_list_first(&s->tickets, &s->ready)) != NULL)) {
         rk_list_remove(&s->tickets, &s->ready, ticket);
-        rk_completion_of(s, ticket, &out[count++]);
+        ticket->flags &= (uint8_t)~RK_TICKET_LISTED;
+        s->sink_room--;
+        rk_completion_of(s, ticket, &out[s->sink_count++]);
     }
-    return count;
+}
+
+/** Closed before callbacks run: they may poll, too. */
+static int close_sink(struct rask *s)
+{
+    uint32_t count = s->sink_count;
+    s->sink_room = s->sink_count = 0;
+    if (s->callbacks.count > 0) rk_run_callbacks(s);
+    return (int)count;
 }
 
 int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
+    open_sink(s, out, max);
     rk_progress(s);
-    if (s->ready.count == 0 && s->callbacks.count == 0) {
+    if (s->sink_count == 0 && s->callbacks.count == 0) {
         /* A caller that only polls needs the rare looks, too. */
         if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0) rk_session_tick(s, rask_now_ns());
     }
-    if (s->callbacks.count > 0) rk_run_callbacks(s);
-    return (int)deliver(s, out, max);
+    return close_sink(s);
 }
 
 int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
     if (s->pending == 0) return rk_error(-ENODATA, "nothing is in flight");
-    int result = rk_session_wait(s, NULL, deadline_ns);
-    if (result != 0) return result;
-    if (s->callbacks.count > 0) rk_run_callbacks(s);
-    return (int)deliver(s, out, max);
+    open_sink(s, out, max);
+    rk_progress(s);
+    int result = done(s, NULL) ? 0 : rk_session_wait(s, NULL, deadline_ns);
+    int count = close_sink(s);
+    return result != 0 ? result : count;
 }
 
-/** The ticket if it can be waited for: submitted, not taken yet, not of a callback. */
-static struct rk_ticket *awaitable(const struct rask *s, uint64_t id)
+int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out)
 {
-    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
-    if (ticket == NULL || ticket->read != NULL) return NULL;
-    return ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE ? ticket : NULL;
+    uint64_t id = ticket->id;
+    while (ticket->state != RK_TICKET_DONE) {
+        s->awaited = ticket;
+        int result = rk_session_wait(s, ticket, deadline_ns);
+        s->awaited = NULL;
+        if (RK_UNLIKELY(result != 0)) return result;
+        if (RK_LIKELY(s->callbacks.count == 0)) continue;
+        rk_run_callbacks(s); /* one of them may have taken the ticket */
+        if (ticket->id != id || ticket->state == RK_TICKET_FREE || ticket->state == RK_TICKET_HELD) return -EINVAL;
+    }
+    if (ticket->flags & RK_TICKET_LISTED) {
+        ticket->flags &= (uint8_t)~RK_TICKET_LISTED;
+        rk_list_remove(&s->tickets, &s->ready, ticket);
+    }
+    rk_completion_of(s, ticket, out);
+    return 0;
 }
 
 int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_completion *out)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
-    struct rk_ticket *ticket;
-    /* A callback may have taken the ticket meanwhile, so it is looked up each time. */
-    while ((ticket = awaitable(s, id)) != NULL && ticket->state != RK_TICKET_DONE) {
-        int result = rk_session_wait(s, ticket, deadline_ns);
-        if (result != 0) return result;
-        if (s->callbacks.count > 0) rk_run_callbacks(s);
-    }
-    if (ticket == NULL) return rk_error(-EINVAL, "ticket %#llx is not in flight", (unsigned long long)id);
-    rk_list_remove(&s->tickets, &s->ready, ticket);
-    rk_completion_of(s, ticket, out);
-    return 0;
+    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
+    int result = -EINVAL;
+    if (ticket != NULL && ticket->read == NULL && ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE)
+        result = rk_wait_for(s, ticket, deadline_ns, out);
+    if (result == -EINVAL) rk_error(result, "ticket %#llx is not in flight", (unsigned long long)id);
+    return result;
 }
 
 void rask_release(struct rask *s, struct rask_completion *completion)
@@ -158,7 +184,8 @@ void rask_release(struct rask *s, struct rask_completion *completion)
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, completion->ticket);
     completion->data = NULL;
     completion->length = 0;
-    if (ticket != NULL && ticket->state == RK_TICKET_HELD && !ticket->orphan) rk_ticket_drop(s, ticket);
+    if (ticket != NULL && ticket->state == RK_TICKET_HELD && !(ticket->flags & RK_TICKET_ORPHAN))
+        rk_ticket_drop(s, ticket);
 }
 
 int rask_cancel(struct rask *s, uint64_t id)

@@ -22,11 +22,11 @@ def last_line(text):
 
 
 def skip_reason(name, said, stderr):
-    """What the test said on standard output, else a line of standard error that names it or says skip."""
+    """What the test said on standard output, else a line of standard error that names it."""
     if said:
         return said[-1]
     for line in stderr.splitlines():
-        if not line.startswith("[") and (name in line or "skip" in line.lower()):
+        if not line.startswith("[") and name in line:
             return line.strip()
     return "no reason given"
 

@@ -176,8 +176,7 @@ void rk_clients_shutdown(struct rk_supervisor *supervisor)
     }
 }
 
-/* A socket that a client hands over for another session of its own. */
-static int adopt(struct rk_supervisor *supervisor, int fd)
+int rk_client_adopt(struct rk_supervisor *supervisor, int fd)
 {
     int domain = 0, type = 0, listens = 0;
     socklen_t bytes = sizeof(int);
@@ -186,7 +185,8 @@ static int adopt(struct rk_supervisor *supervisor, int fd)
                 getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && !listens;
     if (!fits) {
         close(fd);
-        return rk_error(-EPROTO, "ADOPT with something that is not a connected SOCK_SEQPACKET socket");
+        return rk_error(-EPROTO, "descriptor %d, handed over for a client, is not a connected SOCK_SEQPACKET socket",
+                        fd);
     }
     rk_client_accept(supervisor, fd);
     return 0;
@@ -202,7 +202,7 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
     case RK_SEGMENT:
         return rk_request_segment(client, &message->segment, fds[0]);
     default:
-        return adopt(client->supervisor, fds[0]);
+        return rk_client_adopt(client->supervisor, fds[0]);
     }
 }
 

@@ -19,16 +19,19 @@ struct rk_host {
 /** Fill in the table. Without a worker behind it (`rask check`) only log, config and now_ns are of use. */
 void rk_host_init(struct rk_host *host, const char *prefix, const char *const *settings);
 
-/** One request being handled. The host's functions find it from the struct rask_call inside. */
+/** The request in a worker's hands; there is one per worker. The host's functions find it from the struct rask_call inside. */
 struct rk_handling {
     struct rask_call call; /* first: what the handler sees */
     struct rk_served *served;
     const uint8_t *cancel;   /* the slot's mark, in the client's memory */
+    uint32_t ticket;         /* goes back with the response */
     uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
     uint32_t reserved_bytes; /* room the handler may fill */
     uint32_t replied_bytes;  /* length of the response */
-    bool too_large;          /* the last reservation was refused */
-    bool asked_to_stop;      /* cancelled() said 1 */
+    uint16_t method;
+    bool too_large;                                                        /* the last reservation was refused */
+    bool asked_to_stop;                                                    /* cancelled() said 1 */
+    uint8_t request_bytes[RASK_INLINE_BYTES] __attribute__((aligned(16))); /* an inline request, copied */
     uint8_t inline_reply[RASK_INLINE_BYTES] __attribute__((aligned(16)));
 };
 

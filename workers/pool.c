@@ -195,6 +195,7 @@ void rk_member_bad(struct rk_member *member, const char *format, ...)
 {
     char text[sizeof(member->failure.text)];
     va_list arguments;
+    if (member->policy.state == RK_WORKER_KILLED || member->policy.state == RK_WORKER_STOPPED) return; /* said before */
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);

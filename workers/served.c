@@ -116,41 +116,80 @@ static bool free_consumed(struct rk_served *served, uint16_t low_bits)
 }
 
 /** Where a payload over the inline size lies, checked against the mapping. */
-static enum rk_take find_block(struct rk_served *served, const struct rk_block_ref *block, struct rk_taken *request)
+static enum rk_take find_block(struct rk_served *served, const struct rk_block_ref *shared,
+                               struct rk_handling *handling)
 {
-    if (block->segment >= RK_SEGMENTS_MAX) {
-        rk_error(-EPROTO, "request names segment %u of %u", block->segment, RK_SEGMENTS_MAX);
+    struct rk_block_ref block;
+    memcpy(&block, shared, sizeof block);
+    rk_light_barrier(); /* from here on only the copy is looked at */
+    uint64_t length = handling->call.request_bytes;
+    if (block.segment >= RK_SEGMENTS_MAX) {
+        rk_error(-EPROTO, "request names segment %u of %u", block.segment, RK_SEGMENTS_MAX);
         return RK_TAKE_BAD;
     }
-    const struct rk_segment *segment = &served->request[block->segment];
-    if (segment->base == NULL) return RK_TAKE_STALLED;
-    uint64_t start = block->segment == 0 ? rk_request_slab_offset(&served->params) : RK_PAGE_BYTES;
-    if (request->length > segment->bytes || block->offset < start || block->offset > segment->bytes - request->length ||
-        block->offset % RASK_BLOCK_BYTES_MIN != 0) {
-        rk_error(-EPROTO, "request names bytes %llu+%u of a segment of %llu", (unsigned long long)block->offset,
-                 request->length, (unsigned long long)segment->bytes);
+    const struct rk_segment *segment = &served->request[block.segment];
+    if (segment->base == NULL) {
+        served->stalled = true;
+        return RK_TAKE_STALLED;
+    }
+    uint64_t start = block.segment == 0 ? rk_request_slab_offset(&served->params) : RK_PAGE_BYTES;
+    if (length > segment->bytes || block.offset < start || block.offset > segment->bytes - length ||
+        block.offset % RASK_BLOCK_BYTES_MIN != 0) {
+        rk_error(-EPROTO, "request names bytes %llu+%llu of a segment of %llu", (unsigned long long)block.offset,
+                 (unsigned long long)length, (unsigned long long)segment->bytes);
         return RK_TAKE_BAD;
     }
-    request->data = (const uint8_t *)segment->base + block->offset;
+    handling->call.request = (const uint8_t *)segment->base + block.offset;
     return RK_TAKE_REQUEST;
 }
 
-static void fill_payload(struct rk_served *served, struct rk_response_slot *slot, struct rk_handling *handling)
+/** Fill everything but the payload and publish. */
+static inline void publish(struct rk_served *served, struct rk_response_slot *slot, uint32_t ticket,
+                           enum rk_response_kind kind, uint32_t status, int32_t code)
 {
-    slot->length = handling->replied_bytes;
+    uint64_t position = served->position++;
+    slot->ticket = ticket;
+    slot->code = code;
+    slot->status = (uint16_t)status;
+    slot->next = rk_slots_advance(&served->slots, position, position - served->consumed);
+    slot->kind = (uint8_t)kind;
+    /* SYNC R2 release: pairs with rk_lane_ready */
+    rk_store_release(&slot->sequence, position + 1);
+    rk_publish(served->client_state, served->client_bell);
+    if (position - served->consumed >= RK_DEEP) rk_prefetch_write(&served->responses[served->slots.next]);
+}
+
+static inline struct rk_response_slot *response_slot(struct rk_served *served)
+{
+    return &served->responses[served->slots.next];
+}
+
+void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
+{
+    struct rk_response_slot *slot = response_slot(served);
+    slot->length = 0;
+    publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, 0);
+}
+
+/** A retracted request is answered too: the client may have looked at `taken` just after it was stored, and then waits. */
+static enum rk_take skip(struct rk_served *served, uint32_t ticket)
+{
+    struct rk_response_slot *slot = response_slot(served);
+    slot->length = 0;
+    publish(served, slot, ticket, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
+    return RK_TAKE_SKIPPED;
+}
+
+/** The reply lies in a block: name it, or bring a short answer into the slot. */
+static void reply_from_block(struct rk_served *served, struct rk_response_slot *slot, struct rk_handling *handling)
+{
+    const struct rk_block *block = &served->slab.blocks[handling->block];
     if (handling->replied_bytes <= RASK_INLINE_BYTES) {
-        if (handling->block == RK_BLOCK_NONE) {
-            memcpy(slot->payload.bytes, handling->inline_reply, sizeof slot->payload.bytes);
-            return;
-        }
-        /* A large room with a small answer: it fits the slot, and the block is free again. */
-        const struct rk_block *block = &served->slab.blocks[handling->block];
         const uint8_t *base = served->response[block->segment].base;
         memcpy(slot->payload.bytes, base + block->offset, handling->replied_bytes);
         rk_slab_put(&served->slab, handling->block);
         return;
     }
-    const struct rk_block *block = &served->slab.blocks[handling->block];
     slot->payload.block = (struct rk_block_ref){
         .offset = block->offset,
         .segment = block->segment,
@@ -159,79 +198,51 @@ static void fill_payload(struct rk_served *served, struct rk_response_slot *slot
     };
 }
 
-static struct rk_response_slot *response_slot(struct rk_served *served)
-{
-    return &served->responses[served->slots.next];
-}
-
-/** Fill everything but the payload and publish. */
-static void publish(struct rk_served *served, const struct rk_taken *request, enum rk_response_kind kind,
-                    uint32_t status, int32_t code)
+void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uint32_t status, int32_t code)
 {
     struct rk_response_slot *slot = response_slot(served);
-    uint64_t position = served->position++;
-    slot->ticket = request->ticket;
-    slot->code = code;
-    slot->status = (uint16_t)status;
-    slot->next = rk_slots_advance(&served->slots, position, position - served->consumed);
-    slot->kind = (uint8_t)kind;
-    /* SYNC R2 release: pairs with rk_lane_ready */
-    rk_store_release(&slot->sequence, position + 1);
-    rk_publish(served->client_state, served->client_bell);
-}
-
-/** A retracted request is answered too: the client may have looked at `taken` just after it was stored, and then waits. */
-static enum rk_take skip(struct rk_served *served, const struct rk_taken *request)
-{
-    response_slot(served)->length = 0;
-    publish(served, request, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
-    return RK_TAKE_SKIPPED;
-}
-
-void rk_served_respond(struct rk_served *served, const struct rk_taken *request, uint32_t status, int32_t code,
-                       struct rk_handling *handling)
-{
-    if (handling != NULL)
-        fill_payload(served, response_slot(served), handling);
+    slot->length = handling->replied_bytes;
+    if (RK_LIKELY(handling->block == RK_BLOCK_NONE))
+        memcpy(slot->payload.bytes, handling->inline_reply, RASK_INLINE_BYTES);
     else
-        response_slot(served)->length = 0;
-    publish(served, request, RK_RESPONSE_REPLY, status, code);
+        reply_from_block(served, slot, handling);
+    publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, code);
 }
 
-enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request)
+enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling)
 {
-    if (!rk_served_ready(served)) return RK_TAKE_NONE;
     const struct rk_request_slot *slot = served->next_request;
     /* SYNC R3 release, light: pairs with rk_lane_taken. Nothing of the slot but its sequence is read before this. */
     rk_store_release(&served->response_header->taken, served->position + 1);
     rk_light_barrier();
     if (RK_UNLIKELY(served->fenced)) rk_full_fence();
     bool cancelled = rk_load_relaxed(&slot->cancel) != 0;
-    struct rk_request_slot copy;
-    memcpy(&copy, slot, sizeof copy);
-    rk_light_barrier(); /* from here on only the copy is looked at */
-    request->deadline_ns = copy.deadline_ns;
-    request->ticket = copy.ticket;
-    request->length = copy.length;
-    request->method = copy.method;
-    request->cancel = &slot->cancel;
-    /* SYNC R5 with R1: pairs with rk_lane_publish */
-    if (RK_UNLIKELY(copy.kind != RK_REQUEST_CALL || copy.length > served->params.payload_bytes_max ||
-                    copy.next > served->mask || !free_consumed(served, copy.consumed))) {
-        rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", copy.kind,
-                 copy.length, copy.next, copy.consumed, (unsigned long long)served->position);
+    uint32_t kind = rk_load_relaxed(&slot->kind);
+    uint32_t next = rk_load_relaxed(&slot->next);
+    uint32_t length = rk_load_relaxed(&slot->length);
+    uint16_t consumed = rk_load_relaxed(&slot->consumed); /* SYNC R5 with R1: pairs with rk_lane_publish */
+    handling->call.deadline_ns = rk_load_relaxed(&slot->deadline_ns);
+    handling->call.request = handling->request_bytes;
+    handling->call.request_bytes = length;
+    handling->ticket = rk_load_relaxed(&slot->ticket);
+    handling->method = rk_load_relaxed(&slot->method);
+    handling->cancel = &slot->cancel;
+    handling->served = served;
+    handling->block = RK_BLOCK_NONE;
+    handling->reserved_bytes = handling->replied_bytes = 0;
+    handling->too_large = handling->asked_to_stop = false;
+    memcpy(handling->request_bytes, slot->payload.bytes, RASK_INLINE_BYTES);
+    memset(handling->inline_reply, 0, sizeof handling->inline_reply); /* nothing of another session goes out with it */
+    if (RK_UNLIKELY(kind != RK_REQUEST_CALL || length > served->params.payload_bytes_max || next > served->mask ||
+                    !free_consumed(served, consumed))) {
+        rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", kind, length,
+                 next, consumed, (unsigned long long)served->position);
         return RK_TAKE_BAD;
     }
-    if (copy.length > RASK_INLINE_BYTES) {
-        enum rk_take found = find_block(served, &copy.payload.block, request);
-        if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) {
-            served->stalled = found == RK_TAKE_STALLED;
-            return found;
-        }
-    } else {
-        memcpy(request->bytes, copy.payload.bytes, sizeof request->bytes);
-        request->data = request->bytes;
+    if (RK_UNLIKELY(length > RASK_INLINE_BYTES)) {
+        enum rk_take found = find_block(served, &slot->payload.block, handling);
+        if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) return found;
     }
-    served->next_request = &served->requests[copy.next];
-    return RK_UNLIKELY(cancelled) ? skip(served, request) : RK_TAKE_REQUEST;
+    served->next_request = &served->requests[next];
+    return RK_UNLIKELY(cancelled) ? skip(served, handling->ticket) : RK_TAKE_REQUEST;
 }

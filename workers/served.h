@@ -61,22 +61,10 @@ int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes,
 
 /** What rk_served_take() found. */
 enum rk_take {
-    RK_TAKE_NONE,    /* no request */
     RK_TAKE_SKIPPED, /* a retracted request was passed over, and said so */
-    RK_TAKE_REQUEST, /* *request is to be handled */
+    RK_TAKE_REQUEST, /* it is to be handled */
     RK_TAKE_STALLED, /* its segment is not here yet: look at the control socket */
     RK_TAKE_BAD,     /* the client broke the rules: rask_last_error() says how */
-};
-
-/** A request, copied out and checked. */
-struct rk_taken {
-    uint64_t deadline_ns;
-    uint32_t ticket;
-    uint32_t length;
-    uint16_t method;
-    const uint8_t *cancel;
-    const void *data; /* inline: `bytes`; else in the client's memory */
-    uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(16)));
 };
 
 /** Is a request there? One load of the client's line. */
@@ -86,12 +74,15 @@ static inline bool rk_served_ready(const struct rk_served *served)
     return rk_load_acquire(&served->next_request->sequence) == served->position + 1;
 }
 
-/** Enter the next request. After RK_TAKE_REQUEST exactly one rk_served_respond() follows before the next take. */
-enum rk_take rk_served_take(struct rk_served *served, struct rk_taken *request);
+/** Enter the next request (rk_served_ready() was true): copied out and checked into *handling, whose fields of the reply are
+ * reset. After RK_TAKE_REQUEST exactly one response follows before the next take. */
+enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling);
 
-/** Publish the response to `request`: the handling's reply when `handling` is not NULL, else an empty one. */
-void rk_served_respond(struct rk_served *served, const struct rk_taken *request, uint32_t status, int32_t code,
-                       struct rk_handling *handling);
+/** Publish the handler's reply. */
+void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uint32_t status, int32_t code);
+
+/** Publish a response without payload to a request that was not handled. */
+void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status);
 
 /** Room for a reply, see struct rask_host. Gives an earlier reservation back. */
 void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes);

@@ -230,8 +230,8 @@ static int open_doors(struct rk_supervisor *supervisor)
     }
     if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
         return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
-    rk_client_accept(supervisor, config->private_fd);
-    return supervisor->clients ? 0 : rk_error(-ENOMEM, "no memory for a client");
+    int result = rk_client_adopt(supervisor, config->private_fd);
+    return result < 0 || supervisor->clients ? result : rk_error(-ENOMEM, "no memory for a client");
 }
 
 static int set_up(struct rk_supervisor *supervisor, int *exit_code)

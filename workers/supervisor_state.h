@@ -161,6 +161,8 @@ void rk_member_receive(struct rk_member *member, unsigned limit);
 /* clients.c */
 /** A connected socket becomes a client. Takes `fd` over. */
 void rk_client_accept(struct rk_supervisor *supervisor, int fd);
+/** The same for a descriptor of unknown kind: from ADOPT, from the command line. 0, -EPROTO. */
+int rk_client_adopt(struct rk_supervisor *supervisor, int fd);
 /** Refuse it (REFUSED) or, once attached, end its session (ENDED), and let it go. */
 __attribute__((format(printf, 3, 4))) void rk_client_end(struct rk_client *client, uint32_t reason, const char *format,
                                                          ...);

@@ -62,8 +62,11 @@ int rk_worker_open(struct rk_worker *worker, const struct rask_plugin *plugin)
     snprintf(prefix, sizeof prefix, "rask worker %u", worker->config.index);
     worker->plugin = plugin;
     rk_host_init(&worker->host, prefix, worker->config.settings);
+    worker->handling.call.host = &worker->host.table;
     rk_worker_stage(worker, RK_STAGE_OPENING);
-    return plugin->open != NULL ? plugin->open(&worker->host.table, &worker->plugin_state) : 0;
+    int result = plugin->open != NULL ? plugin->open(&worker->host.table, &worker->plugin_state) : 0;
+    worker->handling.call.state = worker->plugin_state;
+    return result;
 }
 
 void rk_worker_destroy(struct rk_worker *worker)

@@ -6,7 +6,6 @@
  * quantum and others have work. With one session attached no clock is read. */
 #include "clock.h"
 #include "error.h"
-#include "status.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <sched.h>
@@ -26,104 +25,73 @@ static bool serveable(const struct rk_served *served)
 }
 
 /** A private copy of the request, for handlers that do not cope with bytes that change. NULL: out of memory. */
-static const void *snapshot(struct rk_worker *worker, const struct rk_taken *request)
+static const void *snapshot(struct rk_worker *worker, const struct rask_call *call)
 {
-    if (request->length > worker->snapshot_bytes) {
-        uint8_t *bigger = realloc(worker->snapshot, request->length);
+    if (call->request_bytes > worker->snapshot_bytes) {
+        uint8_t *bigger = realloc(worker->snapshot, call->request_bytes);
         if (bigger == NULL) return NULL;
         worker->snapshot = bigger;
-        worker->snapshot_bytes = request->length;
+        worker->snapshot_bytes = call->request_bytes;
     }
-    return memcpy(worker->snapshot, request->data, request->length);
-}
-
-static void mark_running(struct rk_worker *worker, const struct rk_served *served, const struct rk_taken *request)
-{
-    struct rk_status_page *page = worker->page;
-    rk_store_relaxed(&page->ticket, request->ticket);
-    rk_store_relaxed(&page->session, served->id);
-    rk_store_relaxed(&page->method, (uint32_t)request->method);
-    /* SYNC R9 release: pairs with the readers of the status page */
-    rk_store_release(&page->epoch, page->epoch + 1);
-}
-
-static void mark_done(struct rk_worker *worker, int code)
-{
-    struct rk_status_page *page = worker->page;
-    rk_store_release(&page->epoch, page->epoch + 1);
-    rk_store_relaxed(&page->requests, page->requests + 1);
-    if (code != 0) rk_store_relaxed(&page->handler_errors, page->handler_errors + 1);
+    return memcpy(worker->snapshot, call->request, call->request_bytes);
 }
 
 static uint32_t status_of(int code, const struct rk_handling *handling)
 {
-    if (RK_LIKELY(code == 0 && !handling->too_large)) return RASK_OK;
     if (handling->too_large) return RASK_REPLY_TOO_LARGE;
+    if (code == 0) return RASK_OK;
     return code == -ECANCELED && handling->asked_to_stop ? RASK_ABORTED : RASK_HANDLER_ERROR;
 }
 
-static void handle(struct rk_worker *worker, struct rk_served *served, const struct rk_taken *request)
+/** Run the handler between two steps of the epoch: odd means inside. */
+static void handle(struct rk_worker *worker, struct rk_served *served)
 {
-    struct rk_handling handling = {
-        .call =
-            {
-                .host = &worker->host.table,
-                .state = worker->plugin_state,
-                .request = request->data,
-                .request_bytes = request->length,
-                .deadline_ns = request->deadline_ns,
-            },
-        .served = served,
-        .cancel = request->cancel,
-        .block = RK_BLOCK_NONE,
-    };
-    mark_running(worker, served, request);
-    int code = worker->plugin->methods[request->method].handle(&handling.call);
+    struct rk_handling *handling = &worker->handling;
+    struct rk_status_page *page = worker->page;
+    uint64_t epoch = worker->epoch;
+    page->session = served->id;
+    page->method = handling->method;
+    page->ticket = handling->ticket;
+    /* SYNC R9 release: pairs with the readers of the status page */
+    rk_store_release(&page->epoch, epoch + 1);
+    int code = worker->plugin->methods[handling->method].handle(&handling->call);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
-    mark_done(worker, code);
-    uint32_t status = status_of(code, &handling);
-    rk_served_respond(served, request, status, status == RASK_HANDLER_ERROR ? code : 0, &handling);
+    uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
+    rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
+    worker->epoch = epoch + 2;
+    rk_store_release(&page->epoch, epoch + 2);
+    if (RK_UNLIKELY(status != RASK_OK)) rk_store_relaxed(&page->handler_errors, page->handler_errors + 1);
 }
 
-/** Everything between taking a request and its response. */
-static void serve(struct rk_worker *worker, struct rk_served *served, struct rk_taken *request)
+/** Reasons not to run the handler; RASK_OK: none. */
+static uint32_t refusal(struct rk_worker *worker, const struct rk_served *served)
 {
-    uint32_t refused = RASK_OK;
-    if (RK_UNLIKELY(request->method >= worker->plugin->method_count))
-        refused = RASK_NO_METHOD;
-    else if (RK_UNLIKELY(request->deadline_ns != 0) && rask_now_ns() > request->deadline_ns)
-        refused = RASK_EXPIRED;
-    else if (request->data != request->bytes &&
-             (served->snapshot || !(worker->plugin->flags & RASK_PLUGIN_SHARED_REQUEST))) {
-        request->data = snapshot(worker, request);
-        if (request->data == NULL) refused = RASK_OVERLOADED;
-    }
-    if (RK_LIKELY(refused == RASK_OK))
-        handle(worker, served, request);
-    else
-        rk_served_respond(served, request, refused, 0, NULL);
+    struct rk_handling *handling = &worker->handling;
+    if (RK_UNLIKELY(handling->method >= worker->plugin->method_count)) return RASK_NO_METHOD;
+    if (RK_UNLIKELY(handling->call.deadline_ns != 0) && rask_now_ns() > handling->call.deadline_ns) return RASK_EXPIRED;
+    if (RK_LIKELY(handling->call.request == handling->request_bytes)) return RASK_OK;
+    if (!served->snapshot && (worker->plugin->flags & RASK_PLUGIN_SHARED_REQUEST)) return RASK_OK;
+    handling->call.request = snapshot(worker, &handling->call);
+    return handling->call.request != NULL ? RASK_OK : RASK_OVERLOADED;
 }
 
-/** One request of one session. False: nothing done, or the session is gone. */
+/** The next request of a session, if there is one. False: nothing done, or the session is gone. */
 static bool serve_next(struct rk_worker *worker, struct rk_served *served)
 {
-    struct rk_taken request;
-    switch (rk_served_take(served, &request)) {
-    case RK_TAKE_REQUEST:
-        serve(worker, served, &request);
-        return true;
-    case RK_TAKE_SKIPPED:
-        return true;
-    case RK_TAKE_STALLED: /* sent before the request was published, so it is there or on its way */
+    if (!rk_served_ready(served)) return false;
+    enum rk_take taken = rk_served_take(served, &worker->handling);
+    if (RK_LIKELY(taken == RK_TAKE_REQUEST)) {
+        uint32_t refused = refusal(worker, served);
+        if (RK_LIKELY(refused == RASK_OK))
+            handle(worker, served);
+        else
+            rk_served_refuse(served, &worker->handling, refused);
+    } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);
-        return false;
-    case RK_TAKE_BAD:
+    } else if (taken == RK_TAKE_BAD) {
         rk_worker_reject(worker, served, rask_last_error());
-        return false;
-    case RK_TAKE_NONE:
-        break;
     }
-    return false;
+    return taken == RK_TAKE_REQUEST || taken == RK_TAKE_SKIPPED;
 }
 
 static bool turn_alone(struct rk_worker *worker, struct rk_served *served)

@@ -14,6 +14,8 @@ struct rk_worker {
     const struct rask_plugin *plugin;
     void *plugin_state;
     struct rk_host host;
+    struct rk_handling handling; /* the request in hand */
+    uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
     struct rk_ladder ladder;
     struct rk_segment control; /* the supervisor's word, read-only */
     const uint32_t *control_word;

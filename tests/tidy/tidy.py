@@ -8,7 +8,7 @@
   doors   futex, membarrier, io_uring, mmap and memory orders each stay in the one file that owns them
   public  every public function is documented; only rask_* and RASK_* in public headers
   claims  every row of docs/invariants.md names the tests that guard it, and they exist; links between documents work
-  words   files start with a licence line; no unfinished marks; no paths of one machine"""
+  words   files start with a licence line; no unfinished marks; no paths of one machine; skips give a reason"""
 import re
 import shutil
 import subprocess
@@ -46,11 +46,14 @@ def check_format(root):
     if not tool:
         print("clang-format is not installed")
         sys.exit(77)
-    for path in sources(root):
-        done = subprocess.run([tool, "--style=file", "--dry-run", "-Werror", str(path)], capture_output=True, text=True)
-        if done.returncode != 0:
-            first = done.stderr.splitlines()[0] if done.stderr else "not formatted"
-            yield f"{first} (run: clang-format -i {path.relative_to(root)})"
+    paths = [str(path) for path in sources(root)]
+    done = subprocess.run([tool, "--style=file", "--dry-run", "-Werror", *paths], capture_output=True, text=True)
+    faults = re.findall(r"^(.+?):(\d+):\d+: error", done.stderr, re.M)
+    for path in sorted({path for path, _ in faults}):
+        first = next(line for name, line in faults if name == path)
+        yield f"{path}:{first}: not formatted (run: clang-format -i {Path(path).relative_to(root)})"
+    if done.returncode != 0 and not faults:
+        yield f"clang-format failed: {done.stderr.strip()}"
 
 
 def ordering_table(layout):
@@ -60,6 +63,7 @@ def ordering_table(layout):
 # A use site reads `SYNC R1 release: pairs with rk_ring_take`: ids, how, a colon, whom it pairs with.
 SYNC = re.compile(r"SYNC (R\d+(?:(?:, | and )R\d+)*) ([^:]*):")
 WRITES = re.compile(r"release|store|fetch_add")
+RIDES = re.compile(r"^with R\d+")
 READS = re.compile(r"acquire|load|relaxed|heavy")
 
 
@@ -80,6 +84,10 @@ def check_sync(root):
                     sites.setdefault(name, []).append((where, match.group(2)))
     for name in table:
         uses = sites.get(name, [])
+        if any(RIDES.search(text) for _, text in uses):  # stored and loaded in one piece with another word
+            if len({where.split(":")[0] for where, _ in uses}) < 2:
+                yield f"{name}: no `SYNC {name} with...` line on one of its two sides"
+            continue
         if not any(WRITES.search(text) for _, text in uses):
             yield f"{name}: no `SYNC {name} release|store|fetch_add...` line at a site that writes it"
         if not any(READS.search(text) for _, text in uses):
@@ -210,11 +218,15 @@ def check_words(root):
         code = path.suffix in (".c", ".h", ".cc", ".sh", ".py", ".map") or path.name in ("meson.build", "dev")
         if code and path.suffix != ".map" and "SPDX-License-Identifier: MIT" not in "\n".join(text.splitlines()[:2]):
             yield f"{name}: no SPDX-License-Identifier: MIT in the first two lines"
+        previous = ""
         for number, line in enumerate(text.splitlines(), 1):
             if UNFINISHED.search(line):
                 yield f"{name}:{number}: unfinished mark: {line.strip()}"
             if MACHINE.search(line):
                 yield f"{name}:{number}: a path of one machine: {line.strip()}"
+            if path.suffix == ".c" and "skip();" in line and "print_message" not in previous + line:
+                yield f"{name}:{number}: a skip without print_message(REASON) just before it"
+            previous = line
             if code and line != line.rstrip():
                 yield f"{name}:{number}: blanks at the end of the line"
 

@@ -189,12 +189,11 @@ static void test_longest_path_works(void **state)
     rk_listener_close(&listener);
 }
 
-/* The default socket's folder, with $XDG_RUNTIME_DIR or, for root, the real place, which is left alone. */
-static void test_default_folder_must_be_private(void **state)
+/* What any user but root gets: a folder of its own below $XDG_RUNTIME_DIR. */
+static void check_default_folder(void)
 {
     char place[128];
-    (void)state;
-    if (geteuid() == 0) skip(); /* root's default does not depend on the environment */
+    struct stat facts;
     setenv("XDG_RUNTIME_DIR", folder, 1);
     snprintf(place, sizeof(place), "%s/rask", folder);
     assert_int_equal(mkdir(place, 0755), 0);
@@ -206,10 +205,44 @@ static void test_default_folder_must_be_private(void **state)
     assert_int_equal(rk_listener_open(&listener, NULL), -ENOTDIR);
     assert_int_equal(unlink(place), 0);
     assert_int_equal(rk_listener_open(&listener, NULL), 0);
-    struct stat facts;
     assert_int_equal(stat(place, &facts), 0);
     assert_int_equal(facts.st_mode & 0777, 0700);
     rk_listener_close(&listener);
+    assert_int_equal(rmdir(place), 0);
+}
+
+static void test_default_folder_must_be_private(void **state)
+{
+    enum { NOBODY = 65534 };
+    (void)state;
+    if (geteuid() != 0) {
+        check_default_folder();
+        return;
+    }
+    assert_int_equal(chown(folder, NOBODY, NOBODY), 0);
+    assert_int_equal(seteuid(NOBODY), 0);
+    check_default_folder();
+    assert_int_equal(seteuid(0), 0);
+}
+
+static void test_default_folder_of_somebody_else_is_refused(void **state)
+{
+    enum { NOBODY = 65534 };
+    char place[128];
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("it takes root to make a folder of somebody else\n");
+        skip();
+    }
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    snprintf(place, sizeof(place), "%s/rask", folder);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(mkdir(place, 0755), 0);
+    assert_int_equal(seteuid(NOBODY), 0);
+    int result = rk_listener_open(&listener, NULL);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(result, -EPERM);
+    says("belongs to user 0");
     assert_int_equal(rmdir(place), 0);
 }
 
@@ -228,6 +261,7 @@ int main(void)
         IN_FOLDER(test_bad_paths_are_refused_in_words),
         IN_FOLDER(test_longest_path_works),
         IN_FOLDER(test_default_folder_must_be_private),
+        IN_FOLDER(test_default_folder_of_somebody_else_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
