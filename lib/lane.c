@@ -111,12 +111,16 @@ enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t statu
     return RK_TAKING_BROKEN;
 }
 
-enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *block, struct rk_ticket *ticket)
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket)
 {
+    struct rk_block_ref copy;
+    const struct rk_block_ref *block = &copy;
+    memcpy(&copy, shared, sizeof copy);
+    rk_light_barrier(); /* from here on only the copy is looked at */
     uint32_t length = ticket->response_length;
-    lane->broken = block->segment >= RK_SEGMENTS_MAX || block->index >= RK_RESPONSE_BLOCKS_MAX;
-    if (!lane->broken && lane->mapped->segment[block->segment].base == NULL) return RK_TAKING_LATER;
-    const struct rk_segment *segment = lane->broken ? NULL : &lane->mapped->segment[block->segment];
+    bool known = block->segment < RK_SEGMENTS_MAX && block->index < RK_RESPONSE_BLOCKS_MAX;
+    if (known && lane->mapped->segment[block->segment].base == NULL) return RK_TAKING_LATER;
+    const struct rk_segment *segment = known ? &lane->mapped->segment[block->segment] : NULL;
     if (segment == NULL || length > segment->bytes || block->offset < RK_PAGE_BYTES ||
         block->offset > segment->bytes - length || block->offset % RASK_BLOCK_BYTES_MIN != 0) {
         lane->broken = true;

@@ -133,7 +133,7 @@ enum rk_taking {
 };
 
 /** Where a response over the inline size lies, checked; fills the ticket. */
-enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *block, struct rk_ticket *ticket);
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket);
 
 /** Say what is wrong with a response and set lane->broken. */
 enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket);
@@ -161,21 +161,21 @@ static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_ticket
         if (RK_UNLIKELY(generation != (uint32_t)(ticket->id >> 32)))
             return rk_lane_break(lane, kind, status, next, generation);
         if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) ticket = &tickets->late;
-        ticket->status = status;
-        ticket->code = rk_load_relaxed(&slot->code);
-        ticket->response = NULL;
         ticket->response_block = RK_BLOCK_NONE;
-        ticket->response_length = RK_LIKELY(reply) ? length : 0;
-        if (RK_LIKELY(ticket->response_length <= RASK_INLINE_BYTES)) {
-            memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
+        if (RK_UNLIKELY(!reply)) {
+            found = RK_TAKING_SKIPPED; /* it may be sent again: its bytes stay */
         } else {
-            struct rk_block_ref block;
-            memcpy(&block, &slot->payload.block, sizeof block);
-            rk_light_barrier(); /* from here on only the copy is looked at */
-            found = rk_lane_find_block(lane, &block, ticket);
-            if (RK_UNLIKELY(found != RK_TAKING_REPLY)) return found;
+            ticket->status = status;
+            ticket->code = rk_load_relaxed(&slot->code);
+            ticket->response_length = length;
+            if (RK_LIKELY(length <= RASK_INLINE_BYTES)) {
+                ticket->response = ticket->bytes;
+                memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
+            } else {
+                found = rk_lane_find_block(lane, &slot->payload.block, ticket);
+                if (RK_UNLIKELY(found != RK_TAKING_REPLY)) return found;
+            }
         }
-        if (RK_UNLIKELY(!reply)) found = RK_TAKING_SKIPPED;
         lane->in_flight--;
     }
     rk_slots_free(&lane->slots, position);

@@ -126,6 +126,8 @@ static void on_lane(struct rask *s, const struct rk_message_lane *message, int r
 static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *message)
 {
     if (message->lane >= s->params.lanes || s->lanes[message->lane].state == RK_LANE_IS_FREE) return;
+    /* A lane settled by its pidfd and asked for again: this is about the incarnation before. */
+    if (s->lanes[message->lane].state == RK_LANE_IS_OPENING && !message->never_opened) return;
     settle_dead(s, &s->lanes[message->lane], message->signal);
 }
 

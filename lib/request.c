@@ -181,6 +181,7 @@ int rask_abandon(struct rask *s, struct rask_request *request)
     struct rk_ticket *ticket = reservation(s, request);
     if (ticket == NULL) return not_reserved(request);
     rk_request_block_free(s, ticket);
+    ticket->read = NULL;
     rk_ticket_put(&s->tickets, ticket);
     request->data = NULL;
     return 0;

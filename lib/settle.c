@@ -40,7 +40,10 @@ void rk_finish(struct rask *s, struct rk_ticket *ticket)
     ticket->executed = RK_LIKELY(ticket->status == RASK_OK) ? RASK_EXECUTED_YES : rk_status_executed(ticket->status);
     if (RK_UNLIKELY(ticket->flags & RK_TICKET_MAY_HAVE_RUN) && ticket->executed == RASK_EXECUTED_NO)
         ticket->executed = RASK_EXECUTED_MAYBE;
-    if (RK_UNLIKELY(ticket->deadline_ns != 0) && --s->with_deadline == 0) s->nearest_deadline_ns = 0;
+    if (RK_UNLIKELY(ticket->deadline_ns != 0)) {
+        ticket->deadline_ns = 0;
+        if (--s->with_deadline == 0) s->nearest_deadline_ns = 0;
+    }
     if (!(ticket->flags & RK_TICKET_LANE_HOLDS)) rk_request_block_free(s, ticket);
     hand_over(s, ticket);
 }
@@ -50,7 +53,7 @@ void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, 
     ticket->status = status;
     ticket->code = code;
     ticket->response_length = 0;
-    ticket->response = NULL;
+    ticket->response = ticket->bytes;
     ticket->response_block = RK_BLOCK_NONE;
     rk_finish(s, ticket);
 }

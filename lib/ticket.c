@@ -23,6 +23,9 @@ struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets)
     if (tickets->fresh >= tickets->capacity) return NULL;
     struct rk_ticket *ticket = &tickets->table[tickets->fresh];
     ticket->id = tickets->fresh++;
+    ticket->deadline_ns = 0;
+    ticket->read = NULL;
+    ticket->view_of = NULL;
     return ticket;
 }
 

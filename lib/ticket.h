@@ -60,7 +60,7 @@ struct rk_ticket {
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
     uint32_t response_generation;
     uint32_t executed;
-    const void *response;         /* in place; NULL: `bytes` */
+    const void *response;         /* in place, or `bytes` */
     struct rk_responses *view_of; /* mapping that `response` lies in */
 } __attribute__((aligned(64)));
 
@@ -100,9 +100,6 @@ static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
     ticket->id += 1ull << 32; /* a generation comes again after 2^32 uses of one entry */
     ticket->state = RK_TICKET_RESERVED;
     ticket->flags = 0;
-    ticket->deadline_ns = 0;
-    ticket->read = NULL;
-    ticket->view_of = NULL;
     tickets->used++;
     return ticket;
 }
@@ -113,6 +110,7 @@ static inline uint32_t rk_ticket_index(const struct rk_tickets *tickets, const s
     return (uint32_t)ticket->id;
 }
 
+/** Free an entry. Its deadline_ns, read and view_of are clear again. */
 static inline void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_FREE;

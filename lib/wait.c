@@ -75,7 +75,7 @@ void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_comp
 {
     out->ticket = ticket->id;
     out->user_data = ticket->user_data;
-    out->data = ticket->response != NULL ? ticket->response : ticket->bytes;
+    out->data = ticket->response;
     out->length = ticket->response_length;
     out->status = ticket->status;
     out->code = ticket->code;
@@ -92,6 +92,7 @@ uint32_t rk_run_callbacks(struct rask *s)
         struct rask_completion completion;
         rask_read_fn read = ticket->read;
         rk_list_remove(&s->tickets, &s->callbacks, ticket);
+        ticket->read = NULL;
         rk_completion_of(s, ticket, &completion);
         read(&completion, (void *)(uintptr_t)completion.user_data);
         rask_release(s, &completion);

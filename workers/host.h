@@ -29,10 +29,8 @@ struct rk_handling {
     uint32_t reserved_bytes; /* room the handler may fill */
     uint32_t replied_bytes;  /* length of the response */
     uint16_t method;
-    bool too_large;                                                        /* the last reservation was refused */
-    bool asked_to_stop;                                                    /* cancelled() said 1 */
-    uint8_t request_bytes[RASK_INLINE_BYTES] __attribute__((aligned(16))); /* an inline request, copied */
-    uint8_t inline_reply[RASK_INLINE_BYTES] __attribute__((aligned(16)));
+    bool too_large;     /* the last reservation was refused */
+    bool asked_to_stop; /* cancelled() said 1 */
 };
 
 #endif

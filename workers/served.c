@@ -159,14 +159,9 @@ static inline void publish(struct rk_served *served, struct rk_response_slot *sl
     if (position - served->consumed >= RK_DEEP) rk_prefetch_write(&served->responses[served->slots.next]);
 }
 
-static inline struct rk_response_slot *response_slot(struct rk_served *served)
-{
-    return &served->responses[served->slots.next];
-}
-
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
 {
-    struct rk_response_slot *slot = response_slot(served);
+    struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = 0;
     publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, 0);
 }
@@ -174,7 +169,7 @@ void rk_served_refuse(struct rk_served *served, const struct rk_handling *handli
 /** A retracted request is answered too: the client may have looked at `taken` just after it was stored, and then waits. */
 static enum rk_take skip(struct rk_served *served, uint32_t ticket)
 {
-    struct rk_response_slot *slot = response_slot(served);
+    struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = 0;
     publish(served, slot, ticket, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
     return RK_TAKE_SKIPPED;
@@ -200,12 +195,9 @@ static void reply_from_block(struct rk_served *served, struct rk_response_slot *
 
 void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uint32_t status, int32_t code)
 {
-    struct rk_response_slot *slot = response_slot(served);
+    struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = handling->replied_bytes;
-    if (RK_LIKELY(handling->block == RK_BLOCK_NONE))
-        memcpy(slot->payload.bytes, handling->inline_reply, RASK_INLINE_BYTES);
-    else
-        reply_from_block(served, slot, handling);
+    if (RK_UNLIKELY(handling->block != RK_BLOCK_NONE)) reply_from_block(served, slot, handling);
     publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, code);
 }
 
@@ -222,7 +214,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     uint32_t length = rk_load_relaxed(&slot->length);
     uint16_t consumed = rk_load_relaxed(&slot->consumed); /* SYNC R5 with R1: pairs with rk_lane_publish */
     handling->call.deadline_ns = rk_load_relaxed(&slot->deadline_ns);
-    handling->call.request = handling->request_bytes;
+    handling->call.request = slot->payload.bytes;
     handling->call.request_bytes = length;
     handling->ticket = rk_load_relaxed(&slot->ticket);
     handling->method = rk_load_relaxed(&slot->method);
@@ -231,8 +223,6 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     handling->block = RK_BLOCK_NONE;
     handling->reserved_bytes = handling->replied_bytes = 0;
     handling->too_large = handling->asked_to_stop = false;
-    memcpy(handling->request_bytes, slot->payload.bytes, RASK_INLINE_BYTES);
-    memset(handling->inline_reply, 0, sizeof handling->inline_reply); /* nothing of another session goes out with it */
     if (RK_UNLIKELY(kind != RK_REQUEST_CALL || length > served->params.payload_bytes_max || next > served->mask ||
                     !free_consumed(served, consumed))) {
         rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", kind, length,

@@ -74,6 +74,12 @@ static inline bool rk_served_ready(const struct rk_served *served)
     return rk_load_acquire(&served->next_request->sequence) == served->position + 1;
 }
 
+/** The slot that the next response goes to: the worker's alone until it is published. */
+static inline struct rk_response_slot *rk_served_response_slot(struct rk_served *served)
+{
+    return &served->responses[served->slots.next];
+}
+
 /** Enter the next request (rk_served_ready() was true): copied out and checked into *handling, whose fields of the reply are
  * reset. After RK_TAKE_REQUEST exactly one response follows before the next take. */
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling);

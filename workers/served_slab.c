@@ -94,7 +94,7 @@ void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, 
     handling->too_large = false;
     if (bytes <= RASK_INLINE_BYTES) {
         handling->reserved_bytes = (uint32_t)bytes;
-        return handling->inline_reply;
+        return rk_served_response_slot(served)->payload.bytes;
     }
     if (bytes <= served->params.payload_bytes_max) handling->block = take_block(served, bytes);
     if (handling->block == RK_BLOCK_NONE) {

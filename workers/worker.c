@@ -61,6 +61,7 @@ int rk_worker_open(struct rk_worker *worker, const struct rask_plugin *plugin)
     char prefix[80];
     snprintf(prefix, sizeof prefix, "rask worker %u", worker->config.index);
     worker->plugin = plugin;
+    worker->shares_requests = (plugin->flags & RASK_PLUGIN_SHARED_REQUEST) != 0;
     rk_host_init(&worker->host, prefix, worker->config.settings);
     worker->handling.call.host = &worker->host.table;
     rk_worker_stage(worker, RK_STAGE_OPENING);

@@ -18,6 +18,7 @@
 /** A sleeping worker looks by itself this often; what it finds then was a lost wake-up and is counted. */
 #define RESCUE_NS 2000000000u
 #define EXIT_FORKED 125
+#define SNAPSHOT_BYTES_MIN 4096u
 
 static bool serveable(const struct rk_served *served)
 {
@@ -27,11 +28,12 @@ static bool serveable(const struct rk_served *served)
 /** A private copy of the request, for handlers that do not cope with bytes that change. NULL: out of memory. */
 static const void *snapshot(struct rk_worker *worker, const struct rask_call *call)
 {
-    if (call->request_bytes > worker->snapshot_bytes) {
-        uint8_t *bigger = realloc(worker->snapshot, call->request_bytes);
+    if (worker->snapshot == NULL || call->request_bytes > worker->snapshot_bytes) {
+        size_t bytes = call->request_bytes > SNAPSHOT_BYTES_MIN ? call->request_bytes : SNAPSHOT_BYTES_MIN;
+        uint8_t *bigger = realloc(worker->snapshot, bytes);
         if (bigger == NULL) return NULL;
         worker->snapshot = bigger;
-        worker->snapshot_bytes = call->request_bytes;
+        worker->snapshot_bytes = bytes;
     }
     return memcpy(worker->snapshot, call->request, call->request_bytes);
 }
@@ -69,8 +71,7 @@ static uint32_t refusal(struct rk_worker *worker, const struct rk_served *served
     struct rk_handling *handling = &worker->handling;
     if (RK_UNLIKELY(handling->method >= worker->plugin->method_count)) return RASK_NO_METHOD;
     if (RK_UNLIKELY(handling->call.deadline_ns != 0) && rask_now_ns() > handling->call.deadline_ns) return RASK_EXPIRED;
-    if (RK_LIKELY(handling->call.request == handling->request_bytes)) return RASK_OK;
-    if (!served->snapshot && (worker->plugin->flags & RASK_PLUGIN_SHARED_REQUEST)) return RASK_OK;
+    if (RK_LIKELY(!served->snapshot && worker->shares_requests)) return RASK_OK;
     handling->call.request = snapshot(worker, &handling->call);
     return handling->call.request != NULL ? RASK_OK : RASK_OVERLOADED;
 }

@@ -15,6 +15,7 @@ struct rk_worker {
     void *plugin_state;
     struct rk_host host;
     struct rk_handling handling; /* the request in hand */
+    bool shares_requests;        /* the plugin copes with request bytes that change */
     uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
     struct rk_ladder ladder;
     struct rk_segment control; /* the supervisor's word, read-only */

@@ -163,11 +163,11 @@ def check_public(root):
 
 
 ROW = re.compile(r"^\| ([A-Z]\d+) \|(.*)\|$", re.M)
-GUARD = re.compile(r"`?(?:tidy (?P<tidy>\w+)|(?P<path>tests/[\w/]+\.\w+)|(?P<test>test_\w+))`?")
+GUARD = re.compile(r"`?(?:tidy (?P<tidy>\w+)|(?P<path>tests/[\w/]+\.\w+)|(?P<test>test_\w+)|static_assert)`?")
 
 
 def check_claims(root):
-    """The last column names guards: `tidy CHECK`, a file below tests/, or a test function."""
+    """The last column names guards: `tidy CHECK`, a file below tests/, a test function, or static_assert."""
     tests = "\n".join(text_of(path) for path in sources(root, ("tests",)))
     numbers = set()
     for number, rest in ROW.findall(text_of(root / "docs/invariants.md")):
