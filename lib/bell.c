@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define STEP_NS 1000000u
+
 static bool registered;
 
 static void register_once(void)
@@ -86,6 +88,15 @@ static int wait_one(const struct rk_wait_word *word, const struct timespec *dead
         syscall(SYS_futex, word->word, FUTEX_WAIT_BITSET, word->seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY));
 }
 
+/** Kernels before 5.16 and some sandboxes have no futex_waitv: then the first word is slept on, in short steps. */
+static int wait_in_steps(const struct rk_wait_word *words, uint64_t deadline_ns)
+{
+    uint64_t step_ns = rk_deadline_after(STEP_NS);
+    struct timespec at = rk_timespec(rk_earlier(deadline_ns, step_ns));
+    int result = wait_one(words, &at);
+    return result == -ETIMEDOUT && (deadline_ns == 0 || step_ns < deadline_ns) ? 0 : result;
+}
+
 int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t deadline_ns)
 {
     RK_CHECK(count >= 1 && count <= RK_WAIT_WORDS_MAX);
@@ -95,5 +106,7 @@ int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t dead
     struct futex_waitv waits[RK_WAIT_WORDS_MAX];
     for (uint32_t i = 0; i < count; i++)
         waits[i] = (struct futex_waitv){.val = words[i].seen, .uaddr = (uintptr_t)words[i].word, .flags = FUTEX_32};
-    return outcome(syscall(SYS_futex_waitv, waits, count, 0, deadline, CLOCK_MONOTONIC));
+    long result = syscall(SYS_futex_waitv, waits, count, 0, deadline, CLOCK_MONOTONIC);
+    if (result < 0 && (errno == ENOSYS || errno == EPERM)) return wait_in_steps(words, deadline_ns);
+    return outcome(result);
 }

@@ -30,18 +30,17 @@ static uint32_t status_of_error(int error)
     }
 }
 
-/** Reserve, and wait for room while the queue is full and something that could make room is in flight. */
+/** Reserve, and wait for room while the queue or the slab is full and something in flight could make room. Completions that
+ * the caller has not taken keep theirs. */
 static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct rk_ticket **ticket)
 {
     int result;
     while (RK_UNLIKELY((result = rk_reserve(s, length, ticket)) == -EAGAIN)) {
-        /* Room comes as callbacks' requests end; completions that the caller has not taken keep theirs. */
-        uint32_t used = s->tickets.used;
         if (s->pending == s->ready.count) return result;
         int waited = rk_session_wait(s, NULL, deadline_ns);
-        if (waited != 0) return waited;
         if (s->callbacks.count > 0) rk_run_callbacks(s);
-        if (s->tickets.used == used && s->ready.count > 0) return result;
+        if (waited == 0 && deadline_ns != 0 && rask_now_ns() >= deadline_ns) waited = -ETIMEDOUT;
+        if (waited != 0) return waited;
     }
     return result;
 }
@@ -60,9 +59,11 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
     }
     if (length > 0) memcpy(rk_reservation_data(s, ticket), data, length);
     ticket->user_data = 0;
+    ticket->flags |= RK_TICKET_PRIVATE;
     rk_submit(s, ticket, method, length, deadline_ns);
     /* No deadline of its own: the request has one, and ends by it. */
     result = rk_wait_for(s, ticket, 0, out);
+    RK_CHECK(result == 0);
     return RK_LIKELY(out->status == RASK_OK) ? 0 : -rask_status_errno(out->status);
 }
 

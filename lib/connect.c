@@ -16,6 +16,9 @@
 
 #define SEND_TIMEOUT_NS 100000000u
 
+/** The control word of a session that is not attached. */
+static const uint32_t no_news;
+
 static void fill_defaults(struct rask_options *o)
 {
     if (o->ring_slots == 0) o->ring_slots = RASK_RING_SLOTS_DEFAULT;
@@ -63,6 +66,14 @@ static int options_check(const struct rask_options *options, struct rask_options
     return rk_params_check(&params);
 }
 
+void rk_session_hang_up(struct rask *s, bool ours)
+{
+    /* A forked child of the host may hold a copy of the descriptor: the end is said, not only meant. */
+    if (s->socket >= 0 && ours) shutdown(s->socket, SHUT_RDWR);
+    if (s->socket >= 0) close(s->socket);
+    s->socket = -1;
+}
+
 int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count)
 {
     uint64_t deadline_ns = 0;
@@ -90,6 +101,7 @@ int rk_session_create(struct rask **out, const struct rask_options *options)
     s->options = full;
     s->params = params_of(&full);
     s->socket = -1;
+    s->control_word = &no_news;
     s->bell = s->control = (struct rk_segment)RK_SEGMENT_INIT;
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) s->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
     rk_list_init(&s->backlog);
@@ -248,8 +260,8 @@ int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns)
     s->connected = true;
     s->shutting_down = false;
     s->ended = false;
-    rk_session_control(s);    /* which workers serve */
-    rk_dispatch_open_lane(s); /* asked for now, waited for at the first call */
+    rk_session_control(s);           /* which workers serve */
+    rk_dispatch_open_lane(s, false); /* asked for now, waited for at the first call */
     return 0;
 }
 
@@ -316,15 +328,8 @@ int rask_clone(struct rask *s, struct rask **out)
 /** Everything of one attachment; tickets stay. In a forked child the mappings do not exist: only memory and descriptors go. */
 static void drop_arena(struct rask *s, bool forked)
 {
-    for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) {
-        if (s->lanes[i].state != RK_LANE_IS_OPEN) continue;
-        if (!forked)
-            rk_lane_reset(&s->lanes[i]);
-        else if (s->lanes[i].pidfd >= 0)
-            close(s->lanes[i].pidfd);
-    }
-    if (s->socket >= 0) close(s->socket);
-    s->socket = -1;
+    for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) rk_lane_finish(&s->lanes[i], !forked);
+    rk_session_hang_up(s, !forked);
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         if (forked) s->request[i].base = NULL;
         rk_segment_finish(&s->request[i]);
@@ -342,6 +347,11 @@ static void drop_arena(struct rask *s, bool forked)
     s->lane_memory = NULL;
     s->open_count = s->opening = s->turn = 0;
     memset(s->has_lane, 0, sizeof s->has_lane);
+    s->params.lanes = 0;
+    s->header = NULL;
+    s->client_bell = NULL;
+    s->control_word = &no_news;
+    s->control_seen = 0;
 }
 
 /** End every request of the old attachment and let go of what its blocks and lanes were. */
@@ -371,6 +381,7 @@ int rask_reconnect(struct rask *s)
     int result = end_old_attachment(s);
     if (result != 0) return result;
     drop_arena(s, false);
+    s->ended = false;
     int socket = -1;
     if ((result = dial(s->path, &socket)) != 0) return result;
     result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "session.h"
+#include <string.h>
 
 #define WINDOW_START 4u
 /** Pause between two attempts to take requests back: short at first, longer while it does not help. */
@@ -21,13 +22,20 @@ static bool bit(const uint64_t *set, uint32_t index)
 
 static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
-    rk_lane_publish(lane, ticket, RK_LIKELY(ticket->block == RK_BLOCK_NONE) ? NULL : &s->slab.blocks[ticket->block]);
+    struct rk_request_slot *slot = rk_lane_slot(lane);
+    if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) {
+        memcpy(slot->payload.bytes, ticket->bytes, RASK_INLINE_BYTES);
+    } else {
+        const struct rk_block *block = &s->slab.blocks[ticket->block];
+        slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
+    }
+    rk_lane_publish(lane, ticket, slot);
 }
 
 static bool takes_more(const struct rk_lane *lane)
 {
     uint32_t load = rk_lane_load(lane);
-    return load < lane->window && load < lane->mask && !lane->broken;
+    return load < lane->window && load < lane->mask && !lane->broken && !(lane->stuck && load > 0);
 }
 
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. The search starts at the lane used
@@ -62,7 +70,7 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
     }
     ticket->state = RK_TICKET_QUEUED;
     rk_list_push_back(&s->tickets, &s->backlog, ticket);
-    rk_dispatch_open_lane(s);
+    rk_dispatch_open_lane(s, false);
 }
 
 void rk_dispatch_backlog(struct rask *s)
@@ -78,12 +86,12 @@ void rk_dispatch_backlog(struct rask *s)
         rk_list_remove(&s->tickets, &s->backlog, ticket);
         bind(s, lane, ticket);
     }
-    if (s->backlog.count > 0) rk_dispatch_open_lane(s);
+    if (s->backlog.count > 0) rk_dispatch_open_lane(s, false);
 }
 
-bool rk_dispatch_open_lane(struct rask *s)
+bool rk_dispatch_open_lane(struct rask *s, bool impatient)
 {
-    if (s->opening > 0 || !s->connected || s->shutting_down) return false;
+    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down) return false;
     uint32_t worker = UINT32_MAX;
     for (uint32_t i = 0; i < s->workers && worker == UINT32_MAX; i++) {
         uint32_t candidate = (s->first_worker + i) % s->workers;
@@ -109,8 +117,9 @@ static void mark_waiting(struct rask *s, struct rk_lane *lane)
 {
     for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
         uint32_t index = lane->by_position[position & lane->mask];
-        if (index != RK_HOLE && !(s->tickets.table[index].flags & RK_TICKET_CANCELLED))
-            rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
+        if (index == RK_HOLE || (s->tickets.table[index].flags & RK_TICKET_CANCELLED)) continue;
+        s->tickets.table[index].flags |= RK_TICKET_MARKED;
+        rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
     }
 }
 
@@ -134,18 +143,6 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
     return count;
 }
 
-/** The lane with most to gain from moving: published, not entered, and more than the one that runs. */
-static struct rk_lane *most_waiting(struct rask *s)
-{
-    struct rk_lane *most = NULL;
-    for (uint32_t i = 0; i < s->open_count; i++) {
-        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (lane->in_flight == 0 || rk_lane_taken(lane) >= lane->position) continue;
-        if (most == NULL || lane->in_flight > most->in_flight) most = lane;
-    }
-    return most;
-}
-
 static bool has_idle_lane(const struct rask *s)
 {
     for (uint32_t i = 0; i < s->open_count; i++) {
@@ -155,18 +152,35 @@ static bool has_idle_lane(const struct rask *s)
     return false;
 }
 
+/** The lane whose waiting requests should go elsewhere: one that did not move since the last look, or, when another lane is
+ * idle, the one with most in flight. NULL: none. */
+static struct rk_lane *slow_lane(struct rask *s, bool idle)
+{
+    struct rk_lane *most = NULL;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->in_flight == 0) continue;
+        uint64_t taken = rk_lane_taken(lane), before = lane->taken_before;
+        lane->taken_before = taken;
+        if (taken >= lane->position || lane->broken) continue;
+        lane->stuck = taken == before;
+        if (!lane->stuck && !idle) continue;
+        if (most == NULL || lane->stuck > most->stuck || lane->in_flight > most->in_flight) most = lane;
+    }
+    return most;
+}
+
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
 {
     if (s->workers < 2 || s->pending == 0 || now_ns < s->next_move_ns) return;
+    bool first_look = s->move_pause_ns == 0; /* of this wait: a worker that sleeps may need a moment to wake up */
     s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
-    if (s->move_pause_ns < MOVE_PAUSE_NS_MIN) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
+    if (first_look) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
     s->next_move_ns = now_ns + s->move_pause_ns;
-    struct rk_lane *slow = most_waiting(s);
-    if (slow == NULL) return;
-    if (!has_idle_lane(s)) {
-        rk_dispatch_open_lane(s);
-        return;
-    }
+    bool idle = has_idle_lane(s);
+    struct rk_lane *slow = slow_lane(s, idle);
+    if (!idle && !first_look && (slow != NULL || s->backlog.count > 0)) rk_dispatch_open_lane(s, true);
+    if (slow == NULL || first_look || (s->open_count < 2 && !idle)) return;
     mark_waiting(s, slow);
     rk_park_barrier();
     uint32_t moved = take_back(s, slow);

@@ -80,13 +80,22 @@ void rk_responses_release(struct rk_responses *responses, uint32_t block, uint32
     responses_put(responses);
 }
 
-void rk_lane_reset(struct rk_lane *lane)
+void rk_lane_finish(struct rk_lane *lane, bool mapped)
 {
-    if (lane->mapped != NULL) {
+    if (lane->mapped != NULL && mapped) {
         lane->mapped->live = false;
         responses_put(lane->mapped);
+    } else {
+        free(lane->mapped);
     }
+    lane->mapped = NULL;
     if (lane->pidfd >= 0) close(lane->pidfd);
+    lane->pidfd = -1;
+}
+
+void rk_lane_reset(struct rk_lane *lane)
+{
+    rk_lane_finish(lane, true);
     /* Nobody reads this memory now: its worker is dead, or never opened the lane. */
     memset(lane->page, 0, sizeof *lane->page);
     memset(lane->requests, 0, ((size_t)lane->mask + 1) * sizeof *lane->requests);

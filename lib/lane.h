@@ -61,7 +61,11 @@ struct rk_lane {
     uint32_t worker;
     uint32_t generation;
     int pidfd;
-    bool dead_seen; /* pidfd said so at the last look; the supervisor has not yet */
+    bool dead_seen;        /* pidfd said so at the last look; the supervisor has not yet */
+    bool stuck;            /* did not move between two looks with requests waiting: nothing more until it does */
+    bool stalled;          /* the next response names a segment that has not come yet */
+    uint64_t stalled_ns;   /* since when, as far as somebody looked */
+    uint64_t taken_before; /* `taken` at the last look of rk_dispatch_rebalance() */
 };
 
 /** Private memory of one lane: by_position and the slots' account. */
@@ -73,6 +77,9 @@ void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *
 
 /** The worker's response segment is here: map it and be OPEN. Takes both descriptors. -EPROTO, -ENOMEM. */
 int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int response_fd, int pidfd);
+
+/** Let go of the incarnation's responses and pidfd; `mapped` false: in a forked child, where nothing is mapped. */
+void rk_lane_finish(struct rk_lane *lane, bool mapped);
 
 /** Forget the incarnation after its death was proven and everything is settled: clean words for the next one. */
 void rk_lane_reset(struct rk_lane *lane);
@@ -86,34 +93,39 @@ static inline uint32_t rk_lane_load(const struct rk_lane *lane)
     return (uint32_t)(lane->position - lane->response_position);
 }
 
-/** Publish a ticket; the caller has checked that rk_lane_load() < mask. `block` is NULL for an inline payload. */
-static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket, const struct rk_block *block)
+/** Fill and publish the next slot but for its payload, which the caller has written to rk_lane_slot(). What the lane and
+ * the ticket remember of it is noted after the worker could see it. */
+static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket, struct rk_request_slot *slot)
 {
     uint64_t position = lane->position;
-    struct rk_request_slot *slot = &lane->requests[lane->slots.next];
+    uint64_t load = position - lane->response_position;
+    uint16_t next = rk_slots_next(&lane->slots, load);
     slot->deadline_ns = ticket->deadline_ns;
     slot->ticket = (uint32_t)(ticket->id >> 32);
     slot->length = ticket->length;
     slot->method = ticket->method;
-    slot->next = rk_slots_advance(&lane->slots, position, position - lane->response_position);
+    slot->next = next;
     slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
     slot->kind = RK_REQUEST_CALL;
     slot->cancel = 0;
-    if (RK_LIKELY(block == NULL))
-        memcpy(slot->payload.bytes, ticket->bytes, RASK_INLINE_BYTES);
-    else
-        slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
     rk_publish(lane->worker_state, lane->worker_bell);
+    rk_slots_advance(&lane->slots, position, load);
+    if (load >= RK_DEEP) rk_prefetch_write(&lane->requests[rk_slots_ahead(&lane->slots)]);
     lane->by_position[position & lane->mask] = (uint32_t)ticket->id;
     lane->position = position + 1;
-    if (position - lane->response_position >= RK_DEEP) rk_prefetch_write(&lane->requests[lane->slots.next]);
     lane->in_flight++;
     ticket->state = RK_TICKET_BOUND;
-    ticket->flags |= RK_TICKET_LANE_HOLDS;
+    ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
     ticket->position = position;
+}
+
+/** The slot of the next request: the client's alone until it is published. The caller has checked that rk_lane_load() < mask. */
+static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
+{
+    return &lane->requests[lane->slots.next];
 }
 
 /** Is a response there? One load of the worker's line. */
@@ -122,6 +134,11 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
     /* SYNC R2 acquire: pairs with the worker's publish */
     return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
 }
+
+/** Statuses that a worker may answer with; the others are for the client to find. */
+#define RK_REPLY_STATUSES                                                                                              \
+    (1u << RASK_OK | 1u << RASK_HANDLER_ERROR | 1u << RASK_REPLY_TOO_LARGE | 1u << RASK_ABORTED | 1u << RASK_EXPIRED | \
+     1u << RASK_OVERLOADED | 1u << RASK_NO_METHOD)
 
 /** What rk_lane_take() found. */
 enum rk_taking {
@@ -151,7 +168,7 @@ static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_ticket
     uint32_t next = rk_load_relaxed(&slot->next);
     uint32_t generation = rk_load_relaxed(&slot->ticket);
     uint32_t length = rk_load_relaxed(&slot->length);
-    bool reply = kind == RK_RESPONSE_REPLY && status < RASK_STATUS_COUNT && index != RK_HOLE;
+    bool reply = kind == RK_RESPONSE_REPLY && status < 32 && (RK_REPLY_STATUSES >> status & 1) && index != RK_HOLE;
     if (RK_UNLIKELY(position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED)))
         return rk_lane_break(lane, kind, status, next, generation);
     enum rk_taking found = reply ? RK_TAKING_REPLY : RK_TAKING_HOLE;
@@ -163,6 +180,7 @@ static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_ticket
         if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) ticket = &tickets->late;
         ticket->response_block = RK_BLOCK_NONE;
         if (RK_UNLIKELY(!reply)) {
+            if (!(ticket->flags & RK_TICKET_MARKED)) return rk_lane_break(lane, kind, status, next, generation);
             found = RK_TAKING_SKIPPED; /* it may be sent again: its bytes stay */
         } else {
             ticket->status = status;

@@ -22,7 +22,7 @@
 #define PRIVATE_FD 3
 #define EXIT_WAIT_MS 2000
 #define SETTINGS_MAX 256u
-#define ARGUMENTS_MAX (16u + 2u * SETTINGS_MAX)
+#define ARGUMENTS_MAX (18u + 2u * SETTINGS_MAX)
 
 extern char **environ;
 
@@ -40,7 +40,7 @@ static bool runnable(const char *path)
 
 static bool in_search_path(char *found, size_t bytes)
 {
-    const char *search = getenv("PATH");
+    const char *search = secure_getenv("PATH");
     while (search != NULL && *search != '\0') {
         size_t length = strcspn(search, ":");
         snprintf(found, bytes, "%.*s/rask", (int)length, search);
@@ -53,7 +53,7 @@ static bool in_search_path(char *found, size_t bytes)
 
 static int find_program(const char *wanted, char *found, size_t bytes)
 {
-    const char *variable = getenv("RASK_BIN");
+    const char *variable = secure_getenv("RASK_BIN");
     const char *explicit_path = wanted != NULL ? wanted : variable != NULL && *variable != '\0' ? variable : NULL;
     if (explicit_path != NULL) {
         snprintf(found, bytes, "%s", explicit_path);
@@ -90,6 +90,7 @@ struct arguments {
     unsigned count;
     char workers[16];
     char private_fd[16];
+    char start_timeout[32];
 };
 
 static void add(struct arguments *a, const char *first, const char *second)
@@ -98,7 +99,8 @@ static void add(struct arguments *a, const char *first, const char *second)
     if (second != NULL) a->list[a->count++] = second;
 }
 
-static void build(struct arguments *a, const char *program, const struct rask_spawn_options *o)
+/** `patience_ns`: how long the caller waits for a worker; the supervisor gives up a little earlier, so that it can say why. */
+static void build(struct arguments *a, const char *program, const struct rask_spawn_options *o, uint64_t patience_ns)
 {
     *a = (struct arguments){0};
     snprintf(a->workers, sizeof a->workers, "%u", o->workers > 0 ? o->workers : 1);
@@ -107,6 +109,8 @@ static void build(struct arguments *a, const char *program, const struct rask_sp
     add(a, "--private-fd", a->private_fd);
     add(a, "--plugin", o->plugin);
     add(a, "--workers", a->workers);
+    snprintf(a->start_timeout, sizeof a->start_timeout, "%lluns", (unsigned long long)(patience_ns / 10 * 9));
+    add(a, "--start-timeout", a->start_timeout);
     if (o->wait_mode != RASK_WAIT_DEFAULT) add(a, "--wait", rk_wait_mode_name(o->wait_mode));
     if (o->pin_workers != NULL) add(a, "--pin", o->pin_workers);
     for (uint32_t i = 0; o->settings != NULL && o->settings[i] != NULL; i++) add(a, "--set", o->settings[i]);
@@ -124,16 +128,19 @@ static int start(const char *program, struct arguments *a, int theirs, pid_t *pi
     posix_spawnattr_init(&attributes);
     /* dup2 onto itself clears close-on-exec, too (POSIX 2024, and glibc). */
     posix_spawn_file_actions_adddup2(&actions, theirs, PRIVATE_FD);
+    posix_spawn_file_actions_addclosefrom_np(&actions, PRIVATE_FD + 1);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    /* A group of its own: a Ctrl-C meant for the host must not drain the supervisor under it. */
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     int error = posix_spawn(pid, program, &actions, &attributes, (char *const *)(uintptr_t)a->list, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return error == 0 ? 0 : rk_error(-error, "cannot start \"%s\": %s", program, strerror(error));
 }
 
-static int launch(struct rk_launch **out, const struct rask_spawn_options *o, int *socket_out)
+static int launch(struct rk_launch **out, const struct rask_spawn_options *o, uint64_t patience_ns, int *socket_out)
 {
     char program[4096];
     int pair[2];
@@ -145,7 +152,7 @@ static int launch(struct rk_launch **out, const struct rask_spawn_options *o, in
     if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
         result = rk_error(-errno, "cannot make a socket pair: %s", strerror(errno));
     if (result == 0) {
-        build(arguments, program, o);
+        build(arguments, program, o, patience_ns);
         result = start(program, arguments, pair[1], &made->pid);
         close(pair[1]);
         if (result != 0) close(pair[0]);
@@ -171,7 +178,7 @@ int rask_spawn(struct rask **out, const struct rask_spawn_options *spawn, const 
     if (result == 0) result = rk_session_create(&s, options);
     if (result != 0) return result;
     int socket = -1;
-    result = launch(&s->launch, spawn, &socket);
+    result = launch(&s->launch, spawn, s->options.connect_timeout_ns, &socket);
     if (result == 0) result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
     if (result != 0) {
         rask_close(s);

@@ -8,6 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/** Responses taken between two readings of the clock, when something depends on the time. */
+#define DELIVERIES_PER_CLOCK 256u
+/** A response that names a segment which does not come for so long was a lie. */
+#define STALL_NS 1000000000u
+
 /** Skipped although it was not taken back in time: it did not run, so it goes on or ends as asked. */
 static void on_skipped(struct rask *s, struct rk_ticket *ticket)
 {
@@ -53,12 +58,14 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
 static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
 {
     uint32_t count = 0;
-    while (rk_lane_ready(lane) && !lane->broken) {
+    lane->stuck = false;
+    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled) {
         struct rk_ticket *ticket = NULL;
         enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
         if (RK_LIKELY(found >= RK_TAKING_SKIPPED)) {
             on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
         } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
+            lane->stalled = true;
             rk_session_control(s);
             break;
         } else if (found == RK_TAKING_BROKEN) {
@@ -77,18 +84,23 @@ uint32_t rk_progress(struct rask *s)
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane);
     }
-    /* SYNC R7 acquire: pairs with the supervisor's bump after sending */
-    if (RK_UNLIKELY(rk_load_acquire(s->control_word) != s->control_seen)) rk_session_control(s);
+    s->deliveries += count;
+    if (RK_UNLIKELY(rk_session_called(s))) rk_session_control(s);
     rk_dispatch_backlog(s);
+    if (RK_UNLIKELY(s->deliveries >= DELIVERIES_PER_CLOCK)) {
+        s->deliveries = 0; /* a caller that always finds something needs the rare looks, too */
+        if (s->with_deadline > 0 || s->workers > 1) rk_session_tick(s, rask_now_ns());
+    }
     return count;
 }
 
 bool rk_session_anything(const struct rask *s)
 {
-    if (rk_load_acquire(s->control_word) != s->control_seen) return true;
+    if (rk_session_called(s)) return true;
     for (uint32_t i = 0; i < s->open_count; i++) {
         const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (lane->position != lane->response_position && !lane->broken && rk_lane_ready(lane)) return true;
+        if (lane->position != lane->response_position && !lane->broken && !lane->stalled && rk_lane_ready(lane))
+            return true;
     }
     return false;
 }
@@ -96,7 +108,10 @@ bool rk_session_anything(const struct rask *s)
 /** Responses that a dead worker managed to publish are delivered before the rest of its lane is settled. */
 static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal)
 {
-    if (lane->state == RK_LANE_IS_OPEN && !lane->broken) take_responses(s, lane);
+    for (int i = 0; i < 2 && lane->state == RK_LANE_IS_OPEN && !lane->broken; i++) {
+        lane->stalled = false; /* the second time round its segment has been received */
+        take_responses(s, lane);
+    }
     rk_settle_lane(s, lane, signal);
 }
 
@@ -128,6 +143,7 @@ static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *mess
     if (message->lane >= s->params.lanes || s->lanes[message->lane].state == RK_LANE_IS_FREE) return;
     /* A lane settled by its pidfd and asked for again: this is about the incarnation before. */
     if (s->lanes[message->lane].state == RK_LANE_IS_OPENING && !message->never_opened) return;
+    if (message->worker < s->workers) s->serving[message->worker / 64] &= ~(1ull << (message->worker % 64));
     settle_dead(s, &s->lanes[message->lane], message->signal);
 }
 
@@ -138,6 +154,8 @@ static void on_segment(struct rask *s, const struct rk_message_segment *message,
         close(fd);
         return;
     }
+    lane->stalled = false;
+    lane->stalled_ns = 0;
     if (rk_lane_add_segment(lane, message->id, message->bytes, fd) != 0) {
         lane->broken = true;
         rk_settle_end(s, rask_last_error());
@@ -215,6 +233,20 @@ static void look_at_workers(struct rask *s, uint64_t now_ns)
     if (!waiting) s->death_seen_ns = 0;
 }
 
+/** Lanes whose worker broke the rules in a way that no response showed. */
+static void look_at_lanes(struct rask *s, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < s->open_count && !s->ended; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->stalled && lane->stalled_ns == 0) lane->stalled_ns = now_ns;
+        if (lane->stalled && now_ns - lane->stalled_ns > STALL_NS) {
+            lane->broken = true;
+            rk_error(-EPROTO, "worker %u: a response names a segment that never came", lane->worker);
+        }
+        if (lane->broken) rk_settle_end(s, rask_last_error());
+    }
+}
+
 uint64_t rk_session_next_tick(const struct rask *s)
 {
     uint64_t next_ns = s->next_look_ns;
@@ -229,5 +261,6 @@ void rk_session_tick(struct rask *s, uint64_t now_ns)
     if (now_ns < s->next_look_ns) return;
     s->next_look_ns = now_ns + (s->connected ? RK_LOOK_NS : RK_LOOK_NS / 10);
     rk_session_control(s);
+    look_at_lanes(s, now_ns);
     look_at_workers(s, now_ns);
 }

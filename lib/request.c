@@ -33,7 +33,8 @@ static int announce(struct rask *s, uint32_t id)
         .bytes = s->request[id].bytes,
     };
     rk_message_init(&message.head, RK_SEGMENT, sizeof message);
-    return rk_session_send(s, &message, &s->request[id].fd, 1);
+    int result = rk_session_send(s, &message, &s->request[id].fd, 1);
+    return result == -EPIPE || result == -ECONNRESET ? rk_error(-ENOTCONN, "the supervisor is gone") : result;
 }
 
 /** Add a segment with blocks of one class. -EAGAIN when the cap is reached. */
@@ -45,10 +46,12 @@ static int grow(struct rask *s, uint32_t class_index)
         return rk_error(-EAGAIN,
                         "the request slab is full at %llu bytes: release completions, or raise slab_bytes_max (%llu)",
                         (unsigned long long)s->request_bytes, (unsigned long long)s->params.slab_bytes_max);
-    int result = rk_segment_create(&s->request[id], RK_SEGMENT_REQUEST_EXTRA, RK_PAGE_BYTES + bytes);
+    uint32_t blocks = rk_slab_extent_blocks(class_index);
+    int result = rk_slab_make_room(&s->slab, blocks);
+    if (result == 0) result = rk_segment_create(&s->request[id], RK_SEGMENT_REQUEST_EXTRA, RK_PAGE_BYTES + bytes);
     if (result != 0) return result;
     result = announce(s, id);
-    if (result == 0) result = rk_slab_add(&s->slab, id, RK_PAGE_BYTES, class_index, rk_slab_extent_blocks(class_index));
+    if (result == 0) result = rk_slab_add(&s->slab, id, RK_PAGE_BYTES, class_index, blocks);
     if (result != 0) {
         rk_segment_finish(&s->request[id]);
         return result;
@@ -84,7 +87,10 @@ int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
                         s->tickets.capacity);
     ticket->block = RK_BLOCK_NONE;
     *out = ticket;
-    if (RK_LIKELY(bytes <= RASK_INLINE_BYTES)) return 0;
+    if (RK_LIKELY(bytes <= RASK_INLINE_BYTES)) {
+        memset(ticket->bytes, 0, sizeof ticket->bytes); /* all of them travel */
+        return 0;
+    }
     int result = take_block(s, bytes, &ticket->block);
     if (RK_UNLIKELY(result != 0)) rk_ticket_put(&s->tickets, ticket);
     return result;

@@ -48,6 +48,8 @@ struct rask {
     uint32_t with_deadline;          /* of those, how many have one */
     uint32_t turn;                   /* place in open_lanes used last */
     uint32_t empty_polls;
+    uint32_t deliveries; /* since the last look at the clock */
+    uint64_t finished;   /* tickets that got their outcome */
     struct rk_slab slab;
     struct rk_segment request[RK_SEGMENTS_MAX];
     struct rk_ladder ladder;
@@ -103,8 +105,17 @@ int rk_session_refuse_child(void);
 /* connect.c */
 int rk_session_create(struct rask **out, const struct rask_options *options);
 int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns);
+/** Close the socket; `ours` false: in a forked child. */
+void rk_session_hang_up(struct rask *s, bool ours);
 /** Send to the supervisor; waits up to 100 ms for room. */
 int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count);
+
+/** Has the supervisor sent something since the last look? */
+static inline bool rk_session_called(const struct rask *s)
+{
+    /* SYNC R7 acquire: pairs with the supervisor's bump after sending */
+    return rk_load_acquire(s->control_word) != s->control_seen;
+}
 
 /* request.c */
 /** A reservation for `bytes` bytes: see rask_reserve(). */
@@ -121,8 +132,8 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
 void rk_dispatch_backlog(struct rask *s);
 /** Take back what waits behind something slow and give it to idle workers; open lanes if that would help. */
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
-/** Ask for a lane to a worker that serves and has none. True if one was asked for. */
-bool rk_dispatch_open_lane(struct rask *s);
+/** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
+bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 
 /* progress.c */
 /** Take what has come: responses and messages. Returns how many tickets became DONE. No system call when nothing has. */
@@ -158,7 +169,8 @@ void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket);
 void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
 
 /* wait.c */
-/** Wait until `ticket` (NULL: any) is DONE, a callback is due, or the deadline (absolute, 0: none). 0 or -ETIMEDOUT. */
+/** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:
+ * none). 0 or -ETIMEDOUT. */
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
 /** Run callbacks that are due; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);

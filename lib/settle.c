@@ -10,7 +10,6 @@
 #include "status.h"
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 void rk_request_block_free(struct rask *s, struct rk_ticket *ticket)
 {
@@ -22,9 +21,10 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket)
 static void hand_over(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_DONE;
+    s->finished++;
     if (ticket->read != NULL) {
         rk_list_push_back(&s->tickets, &s->callbacks, ticket);
-    } else if (ticket == s->awaited) {
+    } else if (ticket == s->awaited || (ticket->flags & RK_TICKET_PRIVATE)) {
         s->awaited = NULL;
     } else if (s->sink_room > 0) {
         s->sink_room--;
@@ -76,6 +76,7 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
 {
     struct rk_lane *lane = &s->lanes[ticket->lane];
     rk_lane_mark(lane, ticket->position, marks);
+    ticket->flags |= RK_TICKET_MARKED;
     rk_park_barrier();
     if (rk_lane_taken(lane) > ticket->position) return false;
     lane->by_position[ticket->position & lane->mask] = RK_HOLE;
@@ -223,8 +224,7 @@ void rk_settle_end(struct rask *s, const char *why)
     if (s->ended) return;
     s->ended = true;
     snprintf(s->ended_text, sizeof s->ended_text, "%s", why);
-    if (s->socket >= 0) close(s->socket); /* the supervisor tells the workers */
-    s->socket = -1;
+    rk_session_hang_up(s, true); /* the supervisor tells the workers */
     rk_settle_disconnect(s);
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];

@@ -30,7 +30,7 @@ void rk_slab_finish(struct rk_slab *slab)
     rk_slab_init(slab, 0);
 }
 
-static int make_room(struct rk_slab *slab, uint32_t blocks)
+int rk_slab_make_room(struct rk_slab *slab, uint32_t blocks)
 {
     if (blocks > slab->blocks_max - slab->count) return -ENOSPC;
     if (slab->count + blocks <= slab->capacity) return 0;
@@ -46,7 +46,7 @@ static int make_room(struct rk_slab *slab, uint32_t blocks)
 int rk_slab_add(struct rk_slab *slab, uint32_t segment, uint64_t offset, uint32_t class_index, uint32_t blocks)
 {
     RK_CHECK(class_index < RK_CLASSES);
-    int result = make_room(slab, blocks);
+    int result = rk_slab_make_room(slab, blocks);
     if (result != 0) return result;
     /* Backwards, so that the first block taken is the first in memory. */
     for (uint32_t i = blocks; i-- > 0;) {
@@ -70,9 +70,10 @@ int rk_slab_seed(struct rk_slab *slab, uint64_t offset, uint64_t bytes)
     static const uint64_t eighths[] = {1, 4, 1, 1, 1};
     for (uint32_t class_index = 0; class_index < sizeof eighths / sizeof eighths[0]; class_index++) {
         uint64_t share = bytes / 8 * eighths[class_index];
-        uint32_t blocks = (uint32_t)(share / rk_class_bytes(class_index));
-        int result = rk_slab_add(slab, 0, offset, class_index, blocks);
-        if (result == -ENOSPC) break; /* a very large base slab: the table is full, the rest stays unused */
+        uint64_t blocks = share / rk_class_bytes(class_index);
+        /* A very large base slab has more small blocks than the table takes: half of what is left, so that every class has some. */
+        uint64_t left = (slab->blocks_max - slab->count) / 2;
+        int result = rk_slab_add(slab, 0, offset, class_index, (uint32_t)(blocks < left ? blocks : left));
         if (result != 0) return result;
         offset += share;
     }

@@ -44,6 +44,9 @@ int rk_slab_seed(struct rk_slab *slab, uint64_t offset, uint64_t bytes);
 uint32_t rk_slab_extent_blocks(uint32_t class_index);
 uint64_t rk_slab_extent_bytes(uint32_t class_index);
 
+/** Make sure that rk_slab_add() of so many blocks will succeed. 0, -ENOMEM, -ENOSPC past blocks_max. */
+int rk_slab_make_room(struct rk_slab *slab, uint32_t blocks);
+
 /** Add `blocks` blocks of a class at `offset` of `segment`. 0, -ENOMEM, -ENOSPC past blocks_max. */
 int rk_slab_add(struct rk_slab *slab, uint32_t segment, uint64_t offset, uint32_t class_index, uint32_t blocks);
 

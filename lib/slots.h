@@ -16,6 +16,7 @@
 /** From this many in flight on the reader is busy elsewhere: the writer fetches the line of the next slot ahead. Earlier that
  * would only take it away from a reader that looks at it. */
 #define RK_DEEP 8u
+#define RK_AHEAD 6u
 
 struct rk_slots {
     uint16_t *queue; /* mask + 1 entries: free slots */
@@ -40,15 +41,30 @@ static inline void rk_slots_init(struct rk_slots *slots, uint32_t count, void *m
     for (uint32_t i = 1; i < count; i++) slots->queue[i - 1] = (uint16_t)i;
 }
 
-/** `position` goes to slots->next; choose the one after it. `in_flight` messages before this one are not free yet; there is a
- * free slot when in_flight < mask. Returns the slot to announce. */
-static inline uint16_t rk_slots_advance(struct rk_slots *slots, uint64_t position, uint64_t in_flight)
+/** The slot to announce with the next message, when `in_flight` messages before it are not free yet. There is one as long as
+ * in_flight < mask. */
+static inline uint16_t rk_slots_next(const struct rk_slots *slots, uint64_t in_flight)
+{
+    uint64_t place = in_flight < RK_SHALLOW ? slots->youngest - 1 : slots->oldest;
+    return slots->queue[place & slots->mask];
+}
+
+/** `position` went to slots->next, and rk_slots_next() was announced with it. */
+static inline void rk_slots_advance(struct rk_slots *slots, uint64_t position, uint64_t in_flight)
 {
     slots->used[position & slots->mask] = (uint16_t)slots->next;
-    uint16_t next = in_flight < RK_SHALLOW ? slots->queue[--slots->youngest & slots->mask]
-                                           : slots->queue[slots->oldest++ & slots->mask];
-    slots->next = next;
-    return next;
+    slots->next = rk_slots_next(slots, in_flight);
+    if (in_flight < RK_SHALLOW)
+        slots->youngest--;
+    else
+        slots->oldest++;
+}
+
+/** A slot that will be written soon, for a writer that is deep in flight: its line can be fetched ahead. */
+static inline uint16_t rk_slots_ahead(const struct rk_slots *slots)
+{
+    uint64_t place = slots->oldest + RK_AHEAD < slots->youngest ? slots->oldest + RK_AHEAD : slots->oldest;
+    return slots->queue[place & slots->mask];
 }
 
 /** The slot of `position` is free again. */

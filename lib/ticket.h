@@ -35,6 +35,8 @@ enum rk_ticket_state {
 #define RK_TICKET_CANCELLED 0x04u    /* by rask_cancel() */
 #define RK_TICKET_ORPHAN 0x08u       /* released by the user while the lane holds it */
 #define RK_TICKET_LISTED 0x10u       /* in the ready list */
+#define RK_TICKET_PRIVATE 0x20u      /* of rask_call(): nobody else can take it */
+#define RK_TICKET_MARKED 0x40u       /* its slot carries a mark: the worker may skip it */
 
 struct rk_responses;
 

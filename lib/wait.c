@@ -18,11 +18,10 @@ uint64_t rask_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/** Is what is waited for there? `ticket` NULL: anything. */
-static bool done(const struct rask *s, const struct rk_ticket *ticket)
+/** Is what is waited for there? `ticket` NULL: anything that finished after `finished`. */
+static bool done(const struct rask *s, const struct rk_ticket *ticket, uint64_t finished)
 {
-    if (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->sink_count > 0 || s->ready.count > 0) return true;
-    return s->callbacks.count > 0;
+    return (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->finished != finished) || s->callbacks.count > 0;
 }
 
 /** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. */
@@ -46,28 +45,40 @@ static bool timed_out(struct rask *s, uint64_t deadline_ns)
     return deadline_ns != 0 && now_ns >= deadline_ns;
 }
 
+/** Look at most `looks` times at what is waited for: one lane when a single ticket is, else everything. Returns how often. */
+static inline uint32_t spin(const struct rask *s, const struct rk_ticket *ticket, uint32_t looks)
+{
+    const struct rk_lane *lane = ticket != NULL && ticket->state == RK_TICKET_BOUND ? &s->lanes[ticket->lane] : NULL;
+    uint32_t i = 0;
+    for (; i < looks; i++) {
+        if (lane != NULL ? rk_lane_ready(lane) || rk_session_called(s) : rk_session_anything(s)) break;
+        rk_pause();
+    }
+    return i;
+}
+
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns)
 {
     const struct rk_ladder *ladder = &s->ladder;
-    s->move_pause_ns = 0;
-    for (uint32_t looks = 0;; looks++) {
-        if (rk_session_anything(s)) {
-            rk_progress(s);
-            if (RK_LIKELY(done(s, ticket))) return 0;
-        }
-        if (looks < ladder->spins || ladder->spins == UINT32_MAX) {
-            rk_pause();
-            if (RK_LIKELY(looks % LOOKS_PER_CLOCK != LOOKS_PER_CLOCK - 1)) continue;
-        } else if (looks < ladder->spins + ladder->yields) {
+    uint32_t left = ladder->spins, yields = ladder->yields;
+    uint64_t finished = s->finished;
+    s->move_pause_ns = s->next_move_ns = 0;
+    for (;;) {
+        uint32_t looks = left < LOOKS_PER_CLOCK ? left : LOOKS_PER_CLOCK;
+        uint32_t looked = spin(s, ticket, looks);
+        rk_progress(s);
+        if (RK_LIKELY(done(s, ticket, finished))) return 0;
+        if (left != UINT32_MAX) left -= looked;
+        if (looked < looks) continue; /* something came, but not this */
+        if (left == 0 && yields > 0) {
+            yields--;
             sched_yield();
             continue;
         }
-        rk_progress(s);
         bool over = timed_out(s, deadline_ns);
-        if (done(s, ticket)) return 0;
+        if (done(s, ticket, finished)) return 0;
         if (over) return -ETIMEDOUT;
-        if (looks >= ladder->spins + ladder->yields && ladder->spins != UINT32_MAX)
-            park(s, rk_earlier(deadline_ns, rk_session_next_tick(s)));
+        if (left == 0) park(s, rk_earlier(deadline_ns, rk_session_next_tick(s)));
     }
 }
 
@@ -143,7 +154,9 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
     if (s->pending == 0) return rk_error(-ENODATA, "nothing is in flight");
     open_sink(s, out, max);
     rk_progress(s);
-    int result = done(s, NULL) ? 0 : rk_session_wait(s, NULL, deadline_ns);
+    int result = 0;
+    if (s->sink_count == 0 && s->ready.count == 0 && s->callbacks.count == 0)
+        result = rk_session_wait(s, NULL, deadline_ns);
     int count = close_sink(s);
     return result != 0 ? result : count;
 }
@@ -159,6 +172,7 @@ int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, 
         if (RK_LIKELY(s->callbacks.count == 0)) continue;
         rk_run_callbacks(s); /* one of them may have taken the ticket */
         if (ticket->id != id || ticket->state == RK_TICKET_FREE || ticket->state == RK_TICKET_HELD) return -EINVAL;
+        if (deadline_ns != 0 && ticket->state != RK_TICKET_DONE && rask_now_ns() >= deadline_ns) return -ETIMEDOUT;
     }
     if (ticket->flags & RK_TICKET_LISTED) {
         ticket->flags &= (uint8_t)~RK_TICKET_LISTED;
@@ -173,7 +187,8 @@ int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_com
     if (rk_session_forked(s)) return rk_session_refuse_child();
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     int result = -EINVAL;
-    if (ticket != NULL && ticket->read == NULL && ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE)
+    if (ticket != NULL && ticket->read == NULL && !(ticket->flags & RK_TICKET_PRIVATE) &&
+        ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE)
         result = rk_wait_for(s, ticket, deadline_ns, out);
     if (result == -EINVAL) rk_error(result, "ticket %#llx is not in flight", (unsigned long long)id);
     return result;

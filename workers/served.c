@@ -151,12 +151,15 @@ static inline void publish(struct rk_served *served, struct rk_response_slot *sl
     slot->ticket = ticket;
     slot->code = code;
     slot->status = (uint16_t)status;
-    slot->next = rk_slots_advance(&served->slots, position, position - served->consumed);
+    uint64_t load = position - served->consumed;
+    uint16_t next = rk_slots_next(&served->slots, load);
+    slot->next = next;
     slot->kind = (uint8_t)kind;
     /* SYNC R2 release: pairs with rk_lane_ready */
     rk_store_release(&slot->sequence, position + 1);
     rk_publish(served->client_state, served->client_bell);
-    if (position - served->consumed >= RK_DEEP) rk_prefetch_write(&served->responses[served->slots.next]);
+    rk_slots_advance(&served->slots, position, load);
+    if (load >= RK_DEEP) rk_prefetch_write(&served->responses[rk_slots_ahead(&served->slots)]);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)

@@ -48,9 +48,9 @@ static int grow(struct rk_served *served, uint32_t class_index)
     uint64_t slab_bytes = rk_slab_extent_bytes(class_index);
     uint32_t id = served->response_segments;
     if (id >= RK_SEGMENTS_MAX || served->response_bytes + slab_bytes > served->params.slab_bytes_max) return -ENOSPC;
-    if (served->slab.count + rk_slab_extent_blocks(class_index) > served->slab.blocks_max) return -ENOSPC;
     struct rk_segment *segment = &served->response[id];
-    int result = rk_segment_create(segment, RK_SEGMENT_RESPONSE_EXTRA, RK_PAGE_BYTES + slab_bytes);
+    int result = rk_slab_make_room(&served->slab, rk_slab_extent_blocks(class_index));
+    if (result == 0) result = rk_segment_create(segment, RK_SEGMENT_RESPONSE_EXTRA, RK_PAGE_BYTES + slab_bytes);
     if (result != 0) return result;
     result = announce(served, id);
     if (result == 0)

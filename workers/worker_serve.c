@@ -178,25 +178,30 @@ static void park(struct rk_worker *worker)
     if (result == -ETIMEDOUT && anything(worker)) rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
 }
 
+/** Look at most `looks` times whether there is something to do. */
+static void spin(const struct rk_worker *worker, uint32_t looks)
+{
+    for (uint32_t i = 0; i < looks && !anything(worker); i++) rk_pause();
+}
+
 int rk_worker_serve(struct rk_worker *worker)
 {
     const struct rk_ladder *ladder = &worker->ladder;
-    uint32_t looks = 0;
+    uint32_t yields = 0;
     rk_worker_stage(worker, RK_STAGE_SERVING);
     for (;;) {
+        spin(worker, ladder->spins);
         if (RK_UNLIKELY(rk_worker_called(worker))) rk_worker_control(worker);
         if (RK_UNLIKELY(worker->stopping)) break;
         if (round_of_turns(worker)) {
-            looks = 0;
-        } else if (looks < ladder->spins) {
-            looks += ladder->spins != UINT32_MAX;
-            rk_pause();
-        } else if (looks < ladder->spins + ladder->yields) {
-            looks++;
+            yields = 0;
+        } else if (ladder->spins == UINT32_MAX) {
+            continue;
+        } else if (yields < ladder->yields) {
+            yields++;
             sched_yield();
         } else {
             park(worker);
-            looks = 0;
         }
     }
     rk_worker_stage(worker, RK_STAGE_DRAINING);
