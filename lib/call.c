@@ -55,7 +55,7 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
                      : rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
     if (RK_UNLIKELY(result != 0)) {
         fill_failure(out, status_of_error(result));
-        return result;
+        return -rask_status_errno(out->status);
     }
     if (length > 0) memcpy(rk_reservation_data(s, ticket), data, length);
     ticket->user_data = 0;

@@ -4,12 +4,14 @@
  * What arrives was written by a peer that may be broken or hostile. It is checked against one table (type -> length and
  * number of descriptors) before anybody looks at it, every string in it is made to end, and a packet that fails has all
  * its descriptors closed here. The ancillary buffer holds as many descriptors as the kernel lets one message carry, so
- * that none can arrive unseen. Nothing here blocks but rk_control_wait(). */
+ * that none can arrive unseen: if some are missing, this process had no number left for them. Nothing here blocks but
+ * rk_control_wait(). */
 #include "control.h"
 #include "check.h"
 #include "clock.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -147,16 +149,22 @@ static ssize_t receive_packet(int socket, struct msghdr *packet)
     }
 }
 
-/* Length and number of descriptors against the table. `got` bytes were received. */
-static int check_shape(const union rk_any_message *message, size_t got, unsigned fd_count)
+/* Length against the table. `got` bytes were received. */
+static bool has_its_length(const struct type_rule *rule, const union rk_any_message *message, size_t got)
 {
-    const struct type_rule *rule = rule_of(message->head.type);
-    if (!rule || fd_count != rule->fds || got < rule->bytes) return -EPROTO;
-    if (rule->count_offset == 0) return got == rule->bytes ? 0 : -EPROTO;
+    if (got < rule->bytes || rule->count_offset == 0) return got == rule->bytes;
     uint32_t count;
     memcpy(&count, (const char *)message + rule->count_offset, sizeof(count));
-    if (count > RASK_METHODS_MAX) return -EPROTO;
-    return got == rule->bytes + count * sizeof(struct rk_method_entry) ? 0 : -EPROTO;
+    return count <= RASK_METHODS_MAX && got == rule->bytes + count * sizeof(struct rk_method_entry);
+}
+
+/* Length and number of descriptors. Some did not fit: the sender's fault only if more came than the type has. */
+static int check_shape(const union rk_any_message *message, size_t got, unsigned fd_count, bool some_missing)
+{
+    const struct type_rule *rule = rule_of(message->head.type);
+    if (!rule || !has_its_length(rule, message, got)) return -EPROTO;
+    if (some_missing) return fd_count < rule->fds ? -EMFILE : -EPROTO;
+    return fd_count == rule->fds ? 0 : -EPROTO;
 }
 
 #define TERMINATE(text) ((text)[sizeof(text) - 1] = '\0')
@@ -202,14 +210,14 @@ static void terminate_strings(union rk_any_message *message)
 
 static int check_packet(union rk_any_message *message, size_t got, int flags, unsigned fd_count)
 {
-    if ((flags & (MSG_TRUNC | MSG_CTRUNC)) || got < sizeof(struct rk_message)) return -EPROTO;
+    if ((flags & MSG_TRUNC) || got < sizeof(struct rk_message)) return -EPROTO;
     if (message->head.magic != RK_MESSAGE_MAGIC || message->head.bytes != got) return -EPROTO;
     if (message->head.protocol != RK_PROTOCOL) {
         TERMINATE(message->text.text); /* a REFUSED of any version ends in words */
         return -EPROTONOSUPPORT;
     }
-    int result = check_shape(message, got, fd_count);
-    if (result == 0) terminate_strings(message);
+    int result = check_shape(message, got, fd_count, flags & MSG_CTRUNC);
+    if (result != -EPROTO) terminate_strings(message);
     return result;
 }
 

@@ -236,7 +236,9 @@ int rk_control_send(int socket, const void *message, const int *fds, unsigned fd
 /** Receive one packet into *message (any union, cleared behind the packet's end). Never blocks. Descriptors are
  * close-on-exec and become the caller's: fds[0..*fd_count). Returns 0; -EAGAIN nothing there; -ECONNRESET the peer closed;
  * -EPROTO not one of our messages, truncated, or with another number of descriptors than its type has (all of them
- * are then closed); -EPROTONOSUPPORT another protocol number (closed too; head is valid, and the text of a REFUSED). */
+ * are then closed); -EMFILE one of our messages, and valid, but this process had no numbers left for its descriptors (those
+ * that did fit are closed: it says what was lost); -EPROTONOSUPPORT another protocol number (closed too; head is valid,
+ * and the text of a REFUSED). */
 int rk_control_receive(int socket, union rk_any_message *message, int fds[RK_MESSAGE_FDS_MAX], unsigned *fd_count);
 
 /** Wait until readable or the absolute CLOCK_MONOTONIC deadline (0: none). 0, -ETIMEDOUT, -EINTR. */

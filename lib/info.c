@@ -10,6 +10,7 @@
 
 int rask_method(const struct rask *s, const char *name)
 {
+    if (rk_session_forked(s)) return rk_session_refuse_child();
     for (uint32_t i = 0; i < s->method_count; i++)
         if (strcmp(s->methods[i].name, name) == 0) return (int)i;
     return rk_error(-ENOENT, "plugin \"%s\" has no method \"%s\"", s->plugin, name);
@@ -36,6 +37,7 @@ static uint64_t bytes_mapped(const struct rask *s)
 
 int rask_info(const struct rask *s, struct rask_info *info)
 {
+    if (rk_session_forked(s)) return rk_session_refuse_child();
     if (info->size != sizeof *info)
         return rk_error(-EINVAL, "rask_info: size is %u, this library expects %zu", info->size, sizeof *info);
     *info = (struct rask_info){

@@ -180,7 +180,7 @@ static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_ticket
         if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) ticket = &tickets->late;
         ticket->response_block = RK_BLOCK_NONE;
         if (RK_UNLIKELY(!reply)) {
-            if (!(ticket->flags & RK_TICKET_MARKED)) return rk_lane_break(lane, kind, status, next, generation);
+            if (!((*out)->flags & RK_TICKET_MARKED)) return rk_lane_break(lane, kind, status, next, generation);
             found = RK_TAKING_SKIPPED; /* it may be sent again: its bytes stay */
         } else {
             ticket->status = status;

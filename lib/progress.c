@@ -112,7 +112,8 @@ static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal)
         lane->stalled = false; /* the second time round its segment has been received */
         take_responses(s, lane);
     }
-    rk_settle_lane(s, lane, signal);
+    /* Reading messages on the way may have settled it already. */
+    if (lane->state != RK_LANE_IS_FREE) rk_settle_lane(s, lane, signal);
 }
 
 static void on_lane(struct rask *s, const struct rk_message_lane *message, int response_fd, int pidfd)

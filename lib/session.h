@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of struct rask, shared by the files of the client:
  *
- *   connect.c   handshake, reconnect, close        launch.c    private supervisors
+ *   connect.c   open, reconnect, close             attach.c    the handshake
+ *   launch.c    private supervisors                info.c      facts about a session
  *   request.c   reserve, submit, abandon, slab     dispatch.c  which worker gets what, and moving it
  *   progress.c  taking completions, messages       settle.c    every way a request ends without a response
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
@@ -104,6 +105,7 @@ int rk_session_refuse_child(void);
 
 /* connect.c */
 int rk_session_create(struct rask **out, const struct rask_options *options);
+/** attach.c: attach over a connected socket, which becomes the session's. Blocks at most to the deadline. */
 int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns);
 /** Close the socket; `ours` false: in a forked child. */
 void rk_session_hang_up(struct rask *s, bool ours);

@@ -76,6 +76,7 @@ static const struct error_row {
     {EINVAL, "an argument or option is out of range"},
     {EMFILE, "this process is out of descriptors: raise the limit (ulimit -n)"},
     {EMSGSIZE, "the payload is larger than the limit: raise payload_bytes_max"},
+    {ENAMETOOLONG, "the path is too long for a socket: use a shorter one"},
     {ENOENT, "not found"},
     {ENODATA, "nothing is in flight, so there is nothing to wait for"},
     {ENOEXEC, "the plugin does not load: see `rask check`"},

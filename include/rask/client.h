@@ -15,7 +15,7 @@
  *
  * Functions that return int return 0 or a count, or a negative errno. rask_strerror() explains the
  * number, rask_last_error() the case at hand. After fork() the child's copy of a session is dead: every
- * function returns -EOWNERDEAD there and leaves the parent's session alone; rask_close() frees the copy. */
+ * function that returns int returns -EOWNERDEAD there and leaves the parent's session alone; rask_close() frees the copy. */
 #ifndef RASK_CLIENT_H
 #define RASK_CLIENT_H
 

@@ -26,6 +26,7 @@ struct member {
     int theirs; /* worker's end */
     int word_fd;
     struct rk_segment word;
+    struct rk_segment status; /* under the pool's lock */
     bool knows_session;
 };
 
@@ -36,6 +37,7 @@ struct pool {
     struct member member[WORKERS_MAX];
     struct rask *session;
     pthread_t thread;
+    pthread_mutex_t lock;
     int client; /* supervisor's end */
     int stop_pipe[2];
     struct rk_segment client_word;
@@ -176,6 +178,11 @@ static void from_worker(struct pool *pool, struct member *member)
         close(pidfd);
     } else if (message.head.type == RK_SEGMENT) {
         to_client(pool, &message.segment, fds, 1);
+    } else if (message.head.type == RK_STATUS) {
+        pthread_mutex_lock(&pool->lock);
+        MUST(rk_segment_map(&member->status, fds[0], RK_SEGMENT_STATUS, RK_PAGE_BYTES, false) == 0);
+        pthread_mutex_unlock(&pool->lock);
+        fd_count = 0;
     } else if (message.head.type == RK_SESSION_BAD) {
         fprintf(stderr, "pool: session rejected: %s\n", message.text.text);
     }
@@ -236,11 +243,13 @@ struct pool *pool_start(const struct rask_plugin *plugin, uint32_t workers, uint
     pool->workers = workers;
     pool->wait_mode = wait_mode;
     pool->bells = (struct rk_segment)RK_SEGMENT_INIT;
+    MUST(pthread_mutex_init(&pool->lock, NULL) == 0);
     MUST(pipe(pool->stop_pipe) == 0);
     MUST(rk_segment_create(&pool->client_word, RK_SEGMENT_CONTROL, RK_PAGE_BYTES) == 0);
     for (uint32_t i = 0; i < workers; i++) {
         struct member *member = &pool->member[i];
         member->pool = pool;
+        member->status = (struct rk_segment)RK_SEGMENT_INIT;
         make_socket(&member->ours, &member->theirs);
         MUST(rk_segment_create(&member->word, RK_SEGMENT_CONTROL, RK_PAGE_BYTES) == 0);
         member->word_fd = dup(member->word.fd);
@@ -259,6 +268,21 @@ struct rask *pool_session(struct pool *pool)
     return pool->session;
 }
 
+struct pool_figures pool_figures(struct pool *pool)
+{
+    struct pool_figures sum = {0};
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t i = 0; i < pool->workers; i++) {
+        const struct rk_status_page *page = pool->member[i].status.base;
+        if (page == NULL) continue;
+        sum.parks += rk_load_relaxed(&page->parks);
+        sum.rescues += rk_load_relaxed(&page->rescues);
+        sum.bad_peer += rk_load_relaxed(&page->bad_peer);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return sum;
+}
+
 void pool_stop(struct pool *pool)
 {
     struct rk_message shutdown_message;
@@ -272,6 +296,7 @@ void pool_stop(struct pool *pool)
         close(member->ours);
         close(member->theirs);
         rk_segment_finish(&member->word);
+        rk_segment_finish(&member->status);
     }
     rask_close(pool->session);
     close(pool->client);
@@ -282,5 +307,6 @@ void pool_stop(struct pool *pool)
     rk_segment_finish(&pool->bells);
     close(pool->stop_pipe[0]);
     close(pool->stop_pipe[1]);
+    pthread_mutex_destroy(&pool->lock);
     free(pool);
 }

@@ -18,6 +18,14 @@ struct pool *pool_start(const struct rask_plugin *plugin, uint32_t workers, uint
 /** The pool's session; belongs to the calling thread. */
 struct rask *pool_session(struct pool *pool);
 
+/** What the workers' status pages say, added up. */
+struct pool_figures {
+    uint64_t parks;
+    uint64_t rescues;
+    uint64_t bad_peer;
+};
+struct pool_figures pool_figures(struct pool *pool);
+
 /** Close the session, stop the workers, free everything. */
 void pool_stop(struct pool *pool);
 

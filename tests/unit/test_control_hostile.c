@@ -47,23 +47,51 @@ static void test_flood_of_descriptors_leaks_none(void **state)
     assert_int_equal(open_fds(), before);
 }
 
-static void test_running_out_of_descriptors_leaks_none(void **state)
+/* Receive with numbers left for so many descriptors. None may stay open. */
+static int receive_with_room_for(unsigned room)
 {
     struct rlimit limit, low;
-    (void)state;
     unsigned before = open_fds();
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     low = limit;
     int lowest = dup(0);
     assert_true(lowest >= 0);
     close(lowest);
-    low.rlim_cur = (rlim_t)lowest + 1; /* room for one of two */
-    send_type(RK_ATTACH, sizeof(struct rk_message), 2);
+    low.rlim_cur = (rlim_t)lowest + room;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     int result = receive();
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_int_equal(result, -EPROTO);
+    assert_int_equal(fd_count, 0);
     assert_int_equal(open_fds(), before);
+    return result;
+}
+
+static void test_running_out_of_descriptors_is_told_apart_and_leaks_none(void **state)
+{
+    (void)state;
+    for (unsigned room = 0; room < 2; room++) {
+        send_type(RK_ATTACH, sizeof(struct rk_message), 2);
+        assert_int_equal(receive_with_room_for(room), -EMFILE);
+        assert_int_equal(in.head.type, RK_ATTACH);
+    }
+    out.lane.session = 77;
+    send_type(RK_LANE_OPENED, sizeof(struct rk_message_lane), 1);
+    assert_int_equal(receive_with_room_for(0), -EMFILE);
+    assert_int_equal(in.head.type, RK_LANE_OPENED);
+    assert_int_equal(in.lane.session, 77); /* what it was about is known */
+}
+
+static void test_too_many_descriptors_are_the_senders_fault_even_when_they_do_not_fit(void **state)
+{
+    (void)state;
+    send_type(RK_ATTACH, sizeof(struct rk_message), 4);
+    assert_int_equal(receive_with_room_for(2), -EPROTO);
+    send_type(RK_SEGMENT, sizeof(struct rk_message_segment), SCM_FDS_MAX);
+    assert_int_equal(receive_with_room_for(100), -EPROTO);
+    send_type(RK_ACK, sizeof(struct rk_message), 1); /* carries none */
+    assert_int_equal(receive_with_room_for(0), -EPROTO);
+    send_type(RK_SEGMENT, sizeof(struct rk_message_segment) - 8, 1); /* too short */
+    assert_int_equal(receive_with_room_for(0), -EPROTO);
 }
 
 static void test_garbage_is_refused(void **state)
@@ -178,7 +206,8 @@ int main(void)
         WITH_PAIR(test_every_type_refuses_other_lengths),
         WITH_PAIR(test_every_type_refuses_other_descriptor_counts_and_leaks_none),
         WITH_PAIR(test_flood_of_descriptors_leaks_none),
-        WITH_PAIR(test_running_out_of_descriptors_leaks_none),
+        WITH_PAIR(test_running_out_of_descriptors_is_told_apart_and_leaks_none),
+        WITH_PAIR(test_too_many_descriptors_are_the_senders_fault_even_when_they_do_not_fit),
         WITH_PAIR(test_garbage_is_refused),
         WITH_PAIR(test_unknown_types_are_refused),
         WITH_PAIR(test_length_field_must_be_the_length),

@@ -237,6 +237,43 @@ static void test_forgotten_session_leaves_the_queue(void **state)
     rk_fd_drop(fd);
 }
 
+static void send_latest(struct fixture *f, uint64_t serving)
+{
+    struct rk_message_workers message = {.count = 1, .serving = {serving}};
+    rk_message_init(&message.head, RK_WORKERS, sizeof(message));
+    rk_peer_send_latest(&f->peer, &message);
+}
+
+static uint64_t receive_workers(struct fixture *f)
+{
+    assert_int_equal(rk_control_receive(f->theirs, &in, fds, &fd_count), 0);
+    assert_int_equal(in.head.type, RK_WORKERS);
+    return in.workers.serving[0];
+}
+
+/* What was queued behind one stays behind one that says the same or more. */
+static void test_repeated_message_is_replaced_only_at_the_end_of_the_queue(void **state)
+{
+    struct fixture *f = *state;
+    struct rk_fd *fd = some_fd();
+    send_latest(f, 1);
+    assert_int_equal(receive_workers(f), 1); /* nothing waits: it goes at once */
+    send_session(f, 1, fd);
+    send_session(f, 2, fd); /* waits for an ACK that does not come */
+    for (uint64_t i = 2; i < 100; i++) send_latest(f, i);
+    assert_int_equal(f->peer.queued, 2);
+    send_session(f, 3, NULL);
+    for (uint64_t i = 100; i < 200; i++) send_latest(f, i);
+    assert_int_equal(f->peer.queued, 4);
+    assert_int_equal(receive(f), 1);
+    assert_int_equal(rk_peer_acknowledged(&f->peer), 0);
+    assert_int_equal(receive(f), 2);
+    assert_int_equal(receive_workers(f), 99);
+    assert_int_equal(receive(f), 3);
+    assert_int_equal(receive_workers(f), 199);
+    rk_fd_drop(fd);
+}
+
 static void test_closing_drops_what_is_queued(void **state)
 {
     struct fixture *f = *state;
@@ -262,6 +299,7 @@ int main(void)
         WITH_PEER(test_overflow_cuts_the_party_off),
         WITH_PEER(test_party_that_left_is_noticed_where_it_is_read),
         WITH_PEER(test_forgotten_session_leaves_the_queue),
+        WITH_PEER(test_repeated_message_is_replaced_only_at_the_end_of_the_queue),
         WITH_PEER(test_closing_drops_what_is_queued),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
