@@ -48,6 +48,10 @@ static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct r
 int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
               struct rask_completion *out)
 {
+    if (RK_UNLIKELY(rk_session_forked(s))) {
+        fill_failure(out, RASK_UNAVAILABLE);
+        return rk_session_refuse_child();
+    }
     uint64_t deadline_ns = RK_LIKELY(timeout_ns == 0) ? 0 : rk_deadline_after(timeout_ns);
     struct rk_ticket *ticket;
     int result = RK_LIKELY(method < s->method_count)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Handlers that count their executions in a file, so that a test knows what really ran; see ledger.h. */
+#include "ledger.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <rask/plugin.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct ledger *ledger;
+
+static int enter(const struct rask_call *call, struct ledger_request *request)
+{
+    if (call->request_bytes < sizeof(*request)) return EINVAL;
+    memcpy(request, call->request, sizeof(*request));
+    if (request->number >= LEDGER_NUMBERS) return ERANGE;
+    __atomic_fetch_add(&ledger->started[request->number], 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static int answer(struct rask_call *call, const struct ledger_request *request)
+{
+    const uint8_t *bytes = call->request;
+    uint8_t *reply = rask_reserve_reply(call, call->request_bytes);
+    if (!reply) return ENOMEM;
+    memcpy(reply, &request->number, sizeof(request->number));
+    for (size_t i = sizeof(request->number); i < call->request_bytes; i++) reply[i] = (uint8_t)~bytes[i];
+    __atomic_fetch_add(&ledger->finished[request->number], 1, __ATOMIC_SEQ_CST);
+    return rask_reply(call, call->request_bytes);
+}
+
+static void sleep_ms(uint32_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
+}
+
+static int ok(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    return error ? error : answer(call, &request);
+}
+
+static int slow(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    sleep_ms(request.argument);
+    return answer(call, &request);
+}
+
+static int stoppable(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    for (uint32_t ms = 0; ms < request.argument; ms++) {
+        if (rask_cancelled(call)) return -ECANCELED;
+        sleep_ms(1);
+    }
+    return answer(call, &request);
+}
+
+static int crash(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    return error ? error : raise(SIGSEGV);
+}
+
+static int hang(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    while (pause() < 0) continue;
+    return 0;
+}
+
+static int large(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    uint8_t *reply = rask_reserve_reply(call, request.argument);
+    if (!reply) return ENOMEM;
+    memset(reply, 'x', request.argument);
+    return rask_reply(call, request.argument);
+}
+
+static int open_plugin(const struct rask_host *host, void **state)
+{
+    (void)state;
+    const char *path = host->config(host, "ledger");
+    if (!path) return EINVAL;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return errno;
+    void *base = mmap(NULL, sizeof(struct ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (base == MAP_FAILED) return errno;
+    ledger = base;
+    return 0;
+}
+
+static void close_plugin(void *state)
+{
+    (void)state;
+    munmap(ledger, sizeof(struct ledger));
+}
+
+static const struct rask_method methods[] = {
+    {.name = "ok", .handle = ok, .summary = "answers at once"},
+    {.name = "slow", .handle = slow, .summary = "answers after some milliseconds, whatever happens"},
+    {.name = "stoppable", .handle = stoppable, .summary = "the same, unless asked to stop"},
+    {.name = "crash", .handle = crash, .summary = "dies of SIGSEGV"},
+    {.name = "hang", .handle = hang, .summary = "never answers"},
+    {.name = "large", .handle = large, .summary = "answers with that many bytes"},
+};
+static const char *const keys[] = {"ledger", NULL};
+
+RASK_PLUGIN_SYMBOL = {
+    .abi = RASK_PLUGIN_ABI,
+    .size = sizeof(struct rask_plugin),
+    .name = "ledger",
+    .version = "1",
+    .flags = RASK_PLUGIN_SHARED_REQUEST,
+    .methods = methods,
+    .method_count = sizeof(methods) / sizeof(methods[0]),
+    .config_keys = keys,
+    .open = open_plugin,
+    .close = close_plugin,
+};
