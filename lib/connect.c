@@ -5,7 +5,6 @@
 #include "launch.h"
 #include "session.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -74,17 +73,9 @@ void rk_session_hang_up(struct rask *s, bool ours)
 
 int rk_session_send(struct rask *s, const void *message, const int *fds, unsigned fd_count)
 {
-    uint64_t deadline_ns = 0;
-    for (;;) {
-        if (s->socket < 0) return -ENOTCONN;
-        int result = rk_control_send(s->socket, message, fds, fd_count);
-        if (result != -EAGAIN && result != -ETOOMANYREFS) return result;
-        uint64_t now_ns = rask_now_ns();
-        if (deadline_ns == 0) deadline_ns = now_ns + SEND_TIMEOUT_NS;
-        if (now_ns > deadline_ns) return rk_error(result, "the supervisor does not read its socket");
-        struct pollfd writable = {.fd = s->socket, .events = POLLOUT};
-        poll(&writable, 1, 1);
-    }
+    if (s->socket < 0) return -ENOTCONN;
+    int result = rk_control_send_within(s->socket, message, fds, fd_count, SEND_TIMEOUT_NS);
+    return result == -EAGAIN ? rk_error(result, "the supervisor does not read its socket") : result;
 }
 
 int rk_session_create(struct rask **out, const struct rask_options *options)

@@ -256,3 +256,17 @@ int rk_control_wait(int socket, uint64_t deadline_ns)
     if (count < 0) return -errno;
     return count == 0 ? -ETIMEDOUT : 0;
 }
+
+int rk_control_send_within(int socket, const void *message, const int *fds, unsigned fd_count, uint64_t patience_ns)
+{
+    uint64_t deadline_ns = 0;
+    for (;;) {
+        int result = rk_control_send(socket, message, fds, fd_count);
+        if (result != -EAGAIN && result != -ETOOMANYREFS) return result;
+        uint64_t now_ns = rask_now_ns();
+        if (deadline_ns == 0) deadline_ns = now_ns + patience_ns;
+        if (now_ns > deadline_ns) return result;
+        struct pollfd writable = {.fd = socket, .events = POLLOUT};
+        poll(&writable, 1, 1);
+    }
+}

@@ -233,6 +233,9 @@ void rk_message_init(struct rk_message *head, enum rk_message_type type, size_t 
  * -EPIPE or -ECONNRESET the peer is gone. */
 int rk_control_send(int socket, const void *message, const int *fds, unsigned fd_count);
 
+/** The same, but waits at most `patience_ns` for room. For senders that have nothing better to do. */
+int rk_control_send_within(int socket, const void *message, const int *fds, unsigned fd_count, uint64_t patience_ns);
+
 /** Receive one packet into *message (any union, cleared behind the packet's end). Never blocks. Descriptors are
  * close-on-exec and become the caller's: fds[0..*fd_count). Returns 0; -EAGAIN nothing there; -ECONNRESET the peer closed;
  * -EPROTO not one of our messages, truncated, or with another number of descriptors than its type has (all of them

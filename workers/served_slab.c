@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Room for responses: the lane's response slab, taking back what the client released, and growing. */
-#include "clock.h"
 #include "error.h"
 #include "host.h"
 #include "served.h"
 #include <errno.h>
-#include <poll.h>
 
 /** How long the worker waits for the supervisor's socket to take one message. */
 #define ANNOUNCE_TIMEOUT_NS 100000000u
@@ -32,14 +30,7 @@ static int announce(struct rk_served *served, uint32_t id)
         .bytes = served->response[id].bytes,
     };
     rk_message_init(&message.head, RK_SEGMENT, sizeof message);
-    uint64_t deadline_ns = rk_deadline_after(ANNOUNCE_TIMEOUT_NS);
-    for (;;) {
-        int result = rk_control_send(served->control_fd, &message, &served->response[id].fd, 1);
-        if (result != -EAGAIN && result != -ETOOMANYREFS) return result;
-        if (rask_now_ns() > deadline_ns) return result;
-        struct pollfd writable = {.fd = served->control_fd, .events = POLLOUT};
-        poll(&writable, 1, 1);
-    }
+    return rk_control_send_within(served->control_fd, &message, &served->response[id].fd, 1, ANNOUNCE_TIMEOUT_NS);
 }
 
 /** Add a segment with blocks of one class, and tell the client before any response refers to it. */

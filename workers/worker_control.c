@@ -9,6 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/** How long a message to the supervisor may wait for room. */
+#define SEND_TIMEOUT_NS 100000000u
+
+static int send_up(struct rk_worker *worker, const void *message, const int *fds, unsigned fd_count)
+{
+    return rk_control_send_within(worker->config.control_fd, message, fds, fd_count, SEND_TIMEOUT_NS);
+}
+
 static struct rk_served **find(struct rk_worker *worker, uint32_t session)
 {
     for (uint32_t i = 0; i < worker->session_count; i++)
@@ -28,7 +36,7 @@ static void send_text(struct rk_worker *worker, uint32_t session, const char *wh
     struct rk_message_text message = {.reason = RK_REFUSED_PROTOCOL, .session = session};
     rk_message_init(&message.head, RK_SESSION_BAD, sizeof message);
     snprintf(message.text, sizeof message.text, "%s", why);
-    rk_control_send(worker->config.control_fd, &message, NULL, 0);
+    send_up(worker, &message, NULL, 0);
 }
 
 void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const char *why)
@@ -73,7 +81,7 @@ static void on_lane_open(struct rk_worker *worker, const struct rk_message_lane 
     answer.generation = worker->config.generation;
     answer.flags = worker->config.membarrier ? RK_PEER_MEMBARRIER : 0;
     answer.pid = worker->page->pid;
-    if (rk_control_send(worker->config.control_fd, &answer, &response_fd, 1) != 0)
+    if (send_up(worker, &answer, &response_fd, 1) != 0)
         rk_worker_reject(worker, served, "the worker could not hand over its response segment");
     else
         rk_segment_close_fd(&served->response[0]);
@@ -119,7 +127,7 @@ static void acknowledge(struct rk_worker *worker)
 {
     struct rk_message ack;
     rk_message_init(&ack, RK_ACK, sizeof ack);
-    rk_control_send(worker->config.control_fd, &ack, NULL, 0);
+    send_up(worker, &ack, NULL, 0);
 }
 
 void rk_worker_control(struct rk_worker *worker)
