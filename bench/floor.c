@@ -3,11 +3,12 @@
  * floor_lines.h. Writes requests and commands; spins while a conversation is going on; wakes the peer by a socket. */
 #include "floor.h"
 #include "floor_lines.h"
+#include "floor_memory.h"
 #include "payload.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,19 +24,20 @@
 /* Past this the fresh buffers are left out: they would only measure the machine's memory. */
 #define RING_BYTES_LIMIT (64ull << 20)
 
-enum shape { SHAPE_ONE, SHAPE_RING, SHAPE_BOTH_WAYS };
+enum shape { SHAPE_ONE, SHAPE_RING, SHAPE_BOTH_WAYS, SHAPE_SEALED_ONE, SHAPE_SEALED_TWO, SHAPES };
 
 struct conversation {
+    char name[80];
     struct rk_contender contender;
     struct rk_floor *floor;
     struct rk_floor_lane *lane;
     uint64_t sequence;
-    bool reference;
+    enum rk_floor_kind kind;
 };
 
 struct rk_floor {
-    struct rk_floor_control *control; /* start of the shared mapping */
-    uint64_t bytes;
+    struct rk_floor_memory memory;
+    struct rk_floor_control *control; /* start of the open mapping */
     struct rk_payload payloads;
     uint64_t number; /* of the last payload used */
     uint64_t size;
@@ -85,7 +87,7 @@ RK_FLOOR_INLINE int ping(struct conversation *talk, uint32_t count, enum rk_floo
         uint64_t *request = rk_floor_slot(lane->request, lane, sequence);
         rk_floor_copy(request + rk_floor_payload(small), payload, lane->size, small);
         rk_store_release(request, 2 * sequence);
-        const uint64_t *response = rk_floor_slot(lane->response, lane, sequence);
+        const uint64_t *response = rk_floor_slot(lane->response_seen, lane, sequence);
         while (rk_floor_await(response, 2 * sequence + 1, turn) == 0)
             if (peer_is_gone(talk->floor)) return -ECHILD;
         if (!rk_floor_equal(response + rk_floor_payload(small), payload, lane->size, small)) return -EBADMSG;
@@ -140,61 +142,93 @@ int rk_floor_park(struct rk_floor *floor)
     return await_done(floor);
 }
 
-/** Cut `bytes` bytes, in whole pages, from the mapping; counts only while there is none. */
-static uint8_t *cut(struct rk_floor *floor, uint64_t *used, uint64_t bytes)
+/** Bytes of each mapping that lanes have been given so far. */
+struct used {
+    uint64_t open;
+    uint64_t sealed; /* of both segments */
+};
+
+/** Cut `bytes` bytes, in whole pages; returns where they begin. */
+static uint64_t cut(uint64_t *used, uint64_t bytes)
 {
-    uint8_t *at = floor->control != NULL ? (uint8_t *)floor->control + *used : NULL;
+    uint64_t at = *used;
     *used += (bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
     return at;
 }
 
-static const char *name_of(enum shape shape, enum rk_floor_turn turn, bool small)
+static bool is_sealed(enum shape shape)
 {
-    static const char *const names[2][3][3] = {
-        {
-            {"one buffer each way", "one buffer each way, pause", "one buffer each way, yield"},
-            {"fresh buffer per message", "fresh buffer per message, pause", "fresh buffer per message, yield"},
-            {"", "", ""},
-        },
-        {
-            {"one line each way", "one line each way, pause", "one line each way, yield"},
-            {"fresh line per message", "fresh line per message, pause", "fresh line per message, yield"},
-            {"one line both ways", "one line both ways, pause", "one line both ways, yield"},
-        },
-    };
-    return names[small][shape][turn];
+    return shape == SHAPE_SEALED_ONE || shape == SHAPE_SEALED_TWO;
 }
 
-static void add_lane(struct rk_floor *floor, enum shape shape, enum rk_floor_turn turn, uint64_t *used)
+static enum rk_floor_kind kind_of(enum shape shape)
 {
-    bool small = is_small(floor);
-    uint64_t lines = small ? 1 : 1 + (floor->size + RK_FLOOR_LINE_BYTES - 1) / RK_FLOOR_LINE_BYTES;
-    uint64_t stride = lines * RK_FLOOR_LINE_BYTES;
+    if (is_sealed(shape)) return RK_FLOOR_SEALED;
+    return shape == SHAPE_BOTH_WAYS ? RK_FLOOR_TWO_WRITERS : RK_FLOOR_CANDIDATE;
+}
+
+static uint64_t slots_of(enum shape shape, uint64_t stride)
+{
+    if (shape == SHAPE_SEALED_TWO) return 2;
     uint64_t slots = shape == SHAPE_RING ? RING_SLOTS_MAX : 1;
     while (slots > 2 && slots * stride > RING_BYTES) slots /= 2;
-    struct rk_floor_lane *lane = &floor->lanes[floor->count];
-    *lane = (struct rk_floor_lane){.stride = stride, .mask = slots - 1, .size = floor->size, .turn = turn};
-    lane->request = cut(floor, used, slots * stride);
-    lane->response = shape == SHAPE_BOTH_WAYS ? lane->request : cut(floor, used, slots * stride);
-    struct conversation *talk = &floor->conversations[floor->count++];
-    *talk = (struct conversation){.floor = floor, .lane = lane, .reference = shape == SHAPE_BOTH_WAYS};
-    talk->contender = (struct rk_contender){.name = name_of(shape, turn, small),
-                                            .self = talk,
-                                            .begin = talk_begin,
-                                            .round_trips = talk_round_trips,
-                                            .end = talk_end};
+    return slots;
 }
 
-/** All lanes; returns the bytes they need. Called twice: to count, and with the mapping to set up. */
-static uint64_t add_lanes(struct rk_floor *floor, bool shared_cpu)
+/** Give the lane its memory; before there is any only count what it takes. */
+static void place(const struct rk_floor *floor, struct rk_floor_lane *lane, enum shape shape, struct used *used)
 {
-    uint64_t used = PAGE_BYTES; /* the control lines */
+    const struct rk_floor_memory *memory = &floor->memory;
+    uint64_t bytes = (lane->mask + 1) * lane->stride;
+    uint64_t request = cut(is_sealed(shape) ? &used->sealed : &used->open, bytes);
+    uint64_t response = is_sealed(shape) || shape == SHAPE_BOTH_WAYS ? request : cut(&used->open, bytes);
+    if (memory->open == NULL) return;
+    if (is_sealed(shape)) {
+        lane->request = memory->by_client.writable + request;
+        lane->request_seen = memory->by_client.readable + request;
+        lane->response = memory->by_peer.writable + response;
+        lane->response_seen = memory->by_peer.readable + response;
+    } else {
+        lane->request = lane->request_seen = memory->open + request;
+        lane->response = lane->response_seen = memory->open + response;
+    }
+}
+
+static void add_lane(struct rk_floor *floor, enum shape shape, enum rk_floor_turn turn, struct used *used)
+{
+    static const char *const shapes[2][SHAPES] = {
+        {"one buffer each way", "fresh buffer per message", "", "one buffer each way, read-only for its reader",
+         "two buffers each way in turn, read-only for their reader"},
+        {"one line each way", "fresh line per message", "one line both ways",
+         "one line each way, read-only for its reader", "two lines each way in turn, read-only for their reader"},
+    };
+    static const char *const turns[] = {"", ", pause", ", yield"};
+    bool small = is_small(floor);
+    uint64_t lines = small ? 1 : 1 + (floor->size + RK_FLOOR_LINE_BYTES - 1) / RK_FLOOR_LINE_BYTES;
+    struct rk_floor_lane *lane = &floor->lanes[floor->count];
+    *lane = (struct rk_floor_lane){.stride = lines * RK_FLOOR_LINE_BYTES, .size = floor->size, .turn = turn};
+    lane->mask = slots_of(shape, lane->stride) - 1;
+    place(floor, lane, shape, used);
+    struct conversation *talk = &floor->conversations[floor->count++];
+    *talk = (struct conversation){.floor = floor, .lane = lane, .kind = kind_of(shape)};
+    snprintf(talk->name, sizeof talk->name, "%s%s", shapes[small][shape], turns[turn]);
+    talk->contender = (struct rk_contender){
+        .name = talk->name, .self = talk, .begin = talk_begin, .round_trips = talk_round_trips, .end = talk_end};
+}
+
+/** All lanes; returns the bytes they need. Called twice: to count, and with the memory to set up. */
+static struct used add_lanes(struct rk_floor *floor, bool shared_cpu)
+{
+    struct used used = {.open = PAGE_BYTES}; /* the control lines */
+    bool rings = floor->size <= RING_BYTES_LIMIT;
     floor->count = 0;
     for (int turn = RK_FLOOR_SPIN; turn <= RK_FLOOR_YIELD; turn++) {
         if ((turn == RK_FLOOR_YIELD) != shared_cpu) continue;
         add_lane(floor, SHAPE_ONE, (enum rk_floor_turn)turn, &used);
-        if (floor->size <= RING_BYTES_LIMIT) add_lane(floor, SHAPE_RING, (enum rk_floor_turn)turn, &used);
+        if (rings) add_lane(floor, SHAPE_RING, (enum rk_floor_turn)turn, &used);
         if (is_small(floor)) add_lane(floor, SHAPE_BOTH_WAYS, (enum rk_floor_turn)turn, &used);
+        add_lane(floor, SHAPE_SEALED_ONE, (enum rk_floor_turn)turn, &used);
+        if (rings) add_lane(floor, SHAPE_SEALED_TWO, (enum rk_floor_turn)turn, &used);
     }
     return used;
 }
@@ -208,11 +242,10 @@ static uint32_t lead_in_for(uint64_t size)
 
 static int map_lanes(struct rk_floor *floor, bool shared_cpu)
 {
-    uint64_t bytes = add_lanes(floor, shared_cpu);
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (base == MAP_FAILED) return -ENOMEM;
-    floor->control = base;
-    floor->bytes = bytes;
+    struct used used = add_lanes(floor, shared_cpu);
+    int error = rk_floor_memory_init(&floor->memory, used.open, used.sealed);
+    if (error != 0) return error;
+    floor->control = (struct rk_floor_control *)(void *)floor->memory.open;
     add_lanes(floor, shared_cpu);
     /* A line of its own carries 32 bytes, however few were asked for. */
     return rk_payload_init(&floor->payloads, is_small(floor) ? RK_FLOOR_INLINE_BYTES : floor->size);
@@ -227,9 +260,11 @@ static int fork_peer(struct rk_floor *floor, int cpu)
     floor->peer = fork();
     if (floor->peer == 0) {
         close(wake[1]);
+        rk_floor_memory_take_side(&floor->memory, RK_FLOOR_PEER);
         rk_floor_peer(floor->control, floor->lanes, wake[0], cpu, parent);
     }
     int error = floor->peer < 0 ? -errno : 0;
+    rk_floor_memory_take_side(&floor->memory, RK_FLOOR_CLIENT);
     close(wake[0]);
     floor->wake_fd = wake[1];
     return error;
@@ -262,7 +297,7 @@ void rk_floor_destroy(struct rk_floor *floor)
         while (waitpid(floor->peer, NULL, 0) < 0 && errno == EINTR) continue;
     }
     if (floor->wake_fd >= 0) close(floor->wake_fd);
-    if (floor->control != NULL) munmap(floor->control, floor->bytes);
+    rk_floor_memory_finish(&floor->memory);
     rk_payload_finish(&floor->payloads);
     free(floor);
 }
@@ -277,7 +312,7 @@ const struct rk_contender *rk_floor_contender(struct rk_floor *floor, uint32_t v
     return &floor->conversations[variant].contender;
 }
 
-bool rk_floor_is_reference(const struct rk_floor *floor, uint32_t variant)
+enum rk_floor_kind rk_floor_kind(const struct rk_floor *floor, uint32_t variant)
 {
-    return floor->conversations[variant].reference;
+    return floor->conversations[variant].kind;
 }

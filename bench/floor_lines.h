@@ -27,6 +27,9 @@ enum rk_floor_turn { RK_FLOOR_SPIN, RK_FLOOR_PAUSE, RK_FLOOR_YIELD };
 struct rk_floor_lane {
     uint8_t *request;  /* written by the client */
     uint8_t *response; /* written by the peer; the same as `request` where one line serves both ways */
+    /* Where the other side reads them: the same places, or read-only mappings of them. */
+    uint8_t *request_seen;
+    uint8_t *response_seen;
     uint64_t stride;
     uint64_t mask;
     uint64_t size;

@@ -18,7 +18,7 @@ RK_FLOOR_INLINE void answer(const struct rk_floor_lane *lane, uint64_t sequence,
 {
     for (;;) {
         sequence++;
-        uint64_t *request = rk_floor_slot(lane->request, lane, sequence);
+        const uint64_t *request = rk_floor_slot(lane->request_seen, lane, sequence);
         uint64_t flag;
         while ((flag = rk_floor_await(request, 2 * sequence, turn)) == 0) exit_if_orphan();
         if (flag == RK_FLOOR_STOP) return;

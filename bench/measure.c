@@ -138,15 +138,18 @@ static int warm_up(struct rk_figures *figures, struct rk_calls *calls, struct rk
     return 0;
 }
 
-static void choose_floor(struct rk_figures *figures, const struct rk_floor *floor)
+/** The variant of one kind with the lowest median over the whole run. */
+static uint32_t best_of(const struct rk_figures *figures, const struct rk_floor *floor, enum rk_floor_kind kind)
 {
     double lowest_ns = 1e300;
+    uint32_t best = 0;
     for (uint32_t i = 0; i < figures->floor_count; i++) {
         double p50_ns = rk_samples_p50_ns(&figures->floors[i].samples);
-        if (rk_floor_is_reference(floor, i) || p50_ns <= 0 || p50_ns >= lowest_ns) continue;
+        if (rk_floor_kind(floor, i) != kind || p50_ns <= 0 || p50_ns >= lowest_ns) continue;
         lowest_ns = p50_ns;
-        figures->best = i;
+        best = i;
     }
+    return best;
 }
 
 int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk_floor *floor,
@@ -169,7 +172,8 @@ int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk
     }
     if (shown_ns != start_ns) clear_progress();
     figures->elapsed_ns = now_ns - start_ns;
-    choose_floor(figures, floor);
+    figures->best = best_of(figures, floor, RK_FLOOR_CANDIDATE);
+    figures->best_sealed = best_of(figures, floor, RK_FLOOR_SEALED);
     return error;
 }
 
@@ -179,7 +183,7 @@ double rk_figures_median_calls_per_s(const struct rk_figures *figures)
     return ns_per_1000 > 0 ? 1e12 / (double)ns_per_1000 : 0;
 }
 
-double rk_figures_ratio(const struct rk_figures *figures, double percent)
+double rk_figures_ratio(const struct rk_figures *figures, uint32_t variant, double percent)
 {
-    return (double)rk_histogram_percentile(figures->floors[figures->best].ratios, percent) / 1e6;
+    return (double)rk_histogram_percentile(figures->floors[variant].ratios, percent) / 1e6;
 }

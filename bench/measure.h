@@ -28,6 +28,7 @@ struct rk_figures {
     struct rk_floor_figures floors[RK_FLOOR_VARIANTS_MAX];
     uint32_t floor_count;
     uint32_t best;              /* the candidate with the lowest p50 over the whole run: the floor */
+    uint32_t best_sealed;       /* the same among those over sealed memory */
     uint32_t slices;            /* with a ratio */
     struct rk_histogram *paces; /* ns per 1000 calls of rask, slice by slice */
     uint64_t elapsed_ns;
@@ -46,7 +47,7 @@ int rk_measure_run(struct rk_figures *figures, struct rk_calls *calls, struct rk
 /** Calls per second of the median slice: what the processors do when nobody else wants them. 0 without slices. */
 double rk_figures_median_calls_per_s(const struct rk_figures *figures);
 
-/** Percentile of the slices' ratios to the floor; 0 without slices. */
-double rk_figures_ratio(const struct rk_figures *figures, double percent);
+/** Percentile of the slices' ratios to a floor variant (`best`, `best_sealed`); 0 without slices. */
+double rk_figures_ratio(const struct rk_figures *figures, uint32_t variant, double percent);
 
 #endif

@@ -83,6 +83,14 @@ static void print_conditions(const struct rk_report *report)
     printf("  clock     %.1f ns a read\n", at->clock_read_ns);
 }
 
+static const char *remark_on(const struct rk_report *report, uint32_t variant)
+{
+    if (variant == report->figures->best) return "  <- the floor";
+    if (variant == report->figures->best_sealed) return "  <- the sealed floor";
+    return rk_floor_kind(report->floor, variant) == RK_FLOOR_TWO_WRITERS ? "  (for reference: a line with two writers)"
+                                                                         : "";
+}
+
 static void print_floors(const struct rk_report *report)
 {
     const struct rk_figures *figures = report->figures;
@@ -90,11 +98,15 @@ static void print_floors(const struct rk_report *report)
     for (uint32_t i = 0; i < figures->floor_count; i++) {
         printf("   ");
         print_time(rk_samples_p50_ns(&figures->floors[i].samples));
-        printf("  %s%s\n", rk_floor_contender(report->floor, i)->name,
-               i == figures->best                        ? "  <- the floor"
-               : rk_floor_is_reference(report->floor, i) ? "  (for reference: a line with two writers)"
-                                                         : "");
+        printf("  %s%s\n", rk_floor_contender(report->floor, i)->name, remark_on(report, i));
     }
+}
+
+static void print_ratio(const struct rk_figures *figures, const char *name, uint32_t variant)
+{
+    printf("  %-16s %.3f   (median of %u slices; 10th to 90th percentile %.3f .. %.3f)\n", name,
+           rk_figures_ratio(figures, variant, 50), figures->slices, rk_figures_ratio(figures, variant, 10),
+           rk_figures_ratio(figures, variant, 90));
 }
 
 static void print_method(const struct rk_report *report)
@@ -130,14 +142,17 @@ int rk_report_text(const struct rk_report *report)
            "calls/s");
     print_row("rask", &figures->rask);
     print_row("floor", &figures->floors[figures->best].samples);
-    if (figures->slices > 0)
-        printf("\n  ratio_p50 %.3f   (median of %u slices; 10th to 90th percentile %.3f .. %.3f)\n",
-               rk_figures_ratio(figures, 50), figures->slices, rk_figures_ratio(figures, 10),
-               rk_figures_ratio(figures, 90));
-    printf("  calls/s   %.0f in the median slice\n", rk_figures_median_calls_per_s(figures));
+    printf("\n");
+    if (figures->slices > 0) print_ratio(figures, "ratio_p50", figures->best);
+    if (figures->slices > 0) print_ratio(figures, "ratio_sealed_p50", figures->best_sealed);
+    printf("  %-16s %.0f in the median slice\n", "calls/s", rk_figures_median_calls_per_s(figures));
     print_floors(report);
     printf("\n");
     print_method(report);
+    printf(
+        "  ratio_p50: to the best ping-pong over lines that both sides may write. ratio_sealed_p50: to the best one "
+        "over\n"
+        "  memory like rask's, which the kernel lets one side write alone; the difference is what that costs here.\n");
     printf("  %" PRIu64 " calls measured in %.2f s, floors and rask in turn%s.\n", figures->rask.calls,
            (double)figures->elapsed_ns / 1e9, report->interrupted ? "; INTERRUPTED" : "");
     for (uint32_t i = 0; i < report->note_count; i++) printf("  note: %s\n", report->notes[i]);

@@ -42,6 +42,7 @@ static void add_figures(json_t *out, const struct rk_figures *figures)
 
 static json_t *floor_variants(const struct rk_report *report)
 {
+    static const char *const kinds[] = {"candidate", "two writers", "sealed"};
     json_t *list = json_array();
     for (uint32_t i = 0; i < report->figures->floor_count; i++) {
         const struct rk_samples *samples = &report->figures->floors[i].samples;
@@ -49,10 +50,24 @@ static json_t *floor_variants(const struct rk_report *report)
         json_object_set_new(one, "name", rk_json_text(rk_floor_contender(report->floor, i)->name));
         json_object_set_new(one, "p50_ns", real_or_null(rk_samples_p50_ns(samples)));
         json_object_set_new(one, "p99_ns", percentile(samples->each, 99));
-        json_object_set_new(one, "reference", json_boolean(rk_floor_is_reference(report->floor, i)));
+        json_object_set_new(one, "kind", rk_json_text(kinds[rk_floor_kind(report->floor, i)]));
+        json_object_set_new(one, "reference", json_boolean(rk_floor_kind(report->floor, i) != RK_FLOOR_CANDIDATE));
         json_array_append_new(list, one);
     }
     return list;
+}
+
+/** The best of those over memory like rask's. */
+static void add_floor_sealed(json_t *out, const struct rk_report *report)
+{
+    const struct rk_figures *figures = report->figures;
+    uint32_t sealed = figures->best_sealed;
+    const struct rk_samples *samples = &figures->floors[sealed].samples;
+    json_object_set_new(out, "floor_sealed", rk_json_text(rk_floor_contender(report->floor, sealed)->name));
+    json_object_set_new(out, "floor_sealed_p50_ns", real_or_null(rk_samples_p50_ns(samples)));
+    json_object_set_new(out, "ratio_sealed_p50", real_or_null(rk_figures_ratio(figures, sealed, 50)));
+    json_object_set_new(out, "ratio_sealed_p50_p10", real_or_null(rk_figures_ratio(figures, sealed, 10)));
+    json_object_set_new(out, "ratio_sealed_p50_p90", real_or_null(rk_figures_ratio(figures, sealed, 90)));
 }
 
 static void add_floor(json_t *out, const struct rk_report *report)
@@ -65,9 +80,10 @@ static void add_floor(json_t *out, const struct rk_report *report)
     json_object_set_new(out, "floor_p99_ns", percentile(floor->each, 99));
     json_object_set_new(out, "floor_p50_each_timed_ns", percentile(floor->each, 50));
     json_object_set_new(out, "floors", floor_variants(report));
-    json_object_set_new(out, "ratio_p50", real_or_null(rk_figures_ratio(figures, 50)));
-    json_object_set_new(out, "ratio_p50_p10", real_or_null(rk_figures_ratio(figures, 10)));
-    json_object_set_new(out, "ratio_p50_p90", real_or_null(rk_figures_ratio(figures, 90)));
+    json_object_set_new(out, "ratio_p50", real_or_null(rk_figures_ratio(figures, figures->best, 50)));
+    json_object_set_new(out, "ratio_p50_p10", real_or_null(rk_figures_ratio(figures, figures->best, 10)));
+    json_object_set_new(out, "ratio_p50_p90", real_or_null(rk_figures_ratio(figures, figures->best, 90)));
+    add_floor_sealed(out, report);
     json_object_set_new(out, "slices", json_integer(figures->slices));
 }
 

@@ -50,6 +50,18 @@ static bool check_user(struct rk_client *client)
     return !client->other_user || peer.uid == 0;
 }
 
+/* What its session holds. */
+static void drop_segments(struct rk_client *client)
+{
+    rk_fd_drop(client->request);
+    rk_fd_drop(client->bell_fd);
+    client->request = client->bell_fd = NULL;
+    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
+        rk_fd_drop(client->extra[i]);
+        client->extra[i] = NULL;
+    }
+}
+
 static struct rk_client *create(struct rk_supervisor *supervisor, int fd)
 {
     struct rk_client *client = calloc(1, sizeof(*client));
@@ -69,6 +81,13 @@ static struct rk_client *create(struct rk_supervisor *supervisor, int fd)
     return client;
 }
 
+/* The other refused ones keep their socket for a moment. What this one is told can still be read, too. */
+static void turn_away(struct rk_client *client)
+{
+    rk_client_end_for_files(client);
+    rk_client_destroy(client);
+}
+
 void rk_client_accept(struct rk_supervisor *supervisor, int fd)
 {
     struct rk_client *client = create(supervisor, fd);
@@ -80,13 +99,15 @@ void rk_client_accept(struct rk_supervisor *supervisor, int fd)
     if (!check_user(client))
         rk_client_end(client, RK_REFUSED_PERMISSION, "this supervisor belongs to user %u: connect as that user or root",
                       geteuid());
-    else if (supervisor->client_count > CONNECTIONS_MAX || (uint32_t)fd + 16 > supervisor->files_max)
+    else if (supervisor->client_count > CONNECTIONS_MAX)
         rk_client_end(client, RK_REFUSED_BUSY, "the supervisor has %u connections, which is all it can take: try later",
                       supervisor->client_count - 1);
     else if (supervisor->phase == RK_PHASE_FAILING)
         rk_client_end(client, supervisor->failure_reason, "%s", supervisor->failure_text);
     else if (supervisor->phase > RK_PHASE_SERVING)
         rk_client_end(client, RK_REFUSED_SHUTDOWN, "the supervisor is shutting down");
+    else if (rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS))
+        turn_away(client);
 }
 
 void rk_client_destroy(struct rk_client *client)
@@ -101,9 +122,7 @@ void rk_client_destroy(struct rk_client *client)
     rk_peer_close(&client->peer);
     rk_segment_finish(&client->control);
     rk_segment_finish(&client->bell);
-    rk_fd_drop(client->request);
-    rk_fd_drop(client->bell_fd);
-    for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) rk_fd_drop(client->extra[i]);
+    drop_segments(client);
     free(client);
     rk_supervisor_look(supervisor);
 }
@@ -121,8 +140,16 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     rk_peer_clear(&client->peer); /* nothing else matters now, and it must not wait for an ACK */
     rk_peer_send(&client->peer, &message, 0, NULL, NULL);
     if (attached) rk_lanes_close(client);
+    drop_segments(client);
     client->state = RK_CLIENT_LEAVING;
     rk_client_time(client, LEAVE_NS);
+}
+
+void rk_client_end_for_files(struct rk_client *client)
+{
+    rk_client_end(client, RK_REFUSED_BUSY,
+                  "the supervisor is short of descriptors, and running sessions need those that are left: close "
+                  "sessions, or start it with a higher limit (ulimit -n)");
 }
 
 struct rk_client *rk_client_find(struct rk_supervisor *supervisor, uint32_t session)
@@ -141,14 +168,11 @@ void rk_clients_welcome(struct rk_supervisor *supervisor)
 void rk_client_workers(struct rk_client *client)
 {
     const struct rk_supervisor *supervisor = client->supervisor;
-    /* At most one waits: a client that does not read for hours must not pile them up. */
-    client->workers_changed = client->peer.queued > 0;
-    if (client->workers_changed) return;
     struct rk_message_workers message = {.count = supervisor->config->workers};
     rk_message_init(&message.head, RK_WORKERS, sizeof(message));
     for (uint32_t i = 0; i < message.count; i++)
         if (rk_member_serves(&supervisor->members[i])) message.serving[i / 64] |= 1ull << (i % 64);
-    rk_peer_send(&client->peer, &message, 0, NULL, NULL);
+    rk_peer_send_latest(&client->peer, &message);
 }
 
 void rk_clients_workers(struct rk_supervisor *supervisor)
@@ -159,8 +183,7 @@ void rk_clients_workers(struct rk_supervisor *supervisor)
 
 static void on_drained(void *user)
 {
-    struct rk_client *client = user;
-    if (client->workers_changed && client->state == RK_CLIENT_ATTACHED) rk_client_workers(client);
+    const struct rk_client *client = user;
     rk_supervisor_look(client->supervisor);
 }
 
@@ -228,13 +251,18 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
         for (unsigned i = 0; i < fd_count; i++) close(fds[i]);
         result = rk_error(-EPROTO, "%s is not what this supervisor expects now", rk_message_type_name(type));
     }
-    if (result < 0) rk_client_end(client, RK_REFUSED_PROTOCOL, "%s", rask_last_error());
+    if (result == -EMFILE)
+        rk_client_end_for_files(client);
+    else if (result < 0)
+        rk_client_end(client, result == -ENOMEM ? RK_REFUSED_MEMORY : RK_REFUSED_PROTOCOL, "%s", rask_last_error());
 }
 
-/* Something that is no message of this protocol. */
+/* Something that is no message of this protocol, or one whose descriptors are lost. */
 static void on_nonsense(struct rk_client *client, int error, const union rk_any_message *message)
 {
-    if (error == -EPROTONOSUPPORT)
+    if (error == -EMFILE)
+        rk_client_end_for_files(client);
+    else if (error == -EPROTONOSUPPORT)
         rk_client_end(client, RK_REFUSED_VERSION,
                       "the supervisor is rask %s and speaks protocol %u, the client speaks protocol %u: use the same "
                       "version on both sides",
@@ -252,7 +280,7 @@ static void on_readable(void *user)
     for (unsigned i = 0; i < RK_ROUND_MESSAGES_MAX; i++) {
         int result = rk_control_receive(client->peer.socket, &message, fds, &fd_count);
         if (result == -EAGAIN) return;
-        if (result < 0 && result != -EPROTO && result != -EPROTONOSUPPORT) {
+        if (result < 0 && result != -EPROTO && result != -EPROTONOSUPPORT && result != -EMFILE) {
             rk_client_destroy(client);
             return;
         }

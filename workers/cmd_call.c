@@ -25,7 +25,8 @@
 
 static const char about[] =
     "Sends one request and prints the response, byte for byte. The request is DATA, standard input when DATA is -,\n"
-    "or empty. Without --socket and --plugin the supervisor of the default socket is called.\n";
+    "or empty. Without --socket and --plugin the supervisor of the default socket is called. One that was started\n"
+    "just before has 250 ms to make its socket, and as long as the time-out to become ready.\n";
 static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder; its supervisor\n"
     "ends with the call. A duration is a number with ns, us, ms or s; a bare number means ms. A size may end in K, M\n"

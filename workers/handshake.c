@@ -138,7 +138,12 @@ static int take_segments(struct rk_client *client, const int fds[2])
 void rk_client_attach(struct rk_client *client, const int fds[2])
 {
     struct rk_message attached;
+    bool too_many = rk_files_short(client->supervisor, fds[0] > fds[1] ? fds[0] : fds[1], RK_FILES_FOR_NEWCOMERS);
     int result = take_segments(client, fds);
+    if (result == 0 && too_many) {
+        rk_client_end_for_files(client);
+        return;
+    }
     if (result < 0) {
         rk_client_end(client, result == -ENOMEM ? RK_REFUSED_MEMORY : RK_REFUSED_PROTOCOL, "%s", rask_last_error());
         return;

@@ -91,6 +91,29 @@ static int check_lane(const struct rk_client *client, const struct rk_message_la
     return 0;
 }
 
+/* A client holds the pidfd of an open lane's worker and may know of a death before this process does. So the worker is
+ * looked at now. The LANE_GONE that follows comes too late for a client that has settled already, and is ignored there. */
+static bool is_gone(const struct rk_client *client, const struct rk_place *place)
+{
+    if (place->state == RK_PLACE_OPEN) rk_member_reap(&client->supervisor->members[place->worker]);
+    return place->state == RK_PLACE_GONE;
+}
+
+/* May the client have this lane, to this worker? Asking for a lane whose worker is dead says that it is settled: its
+ * LANE_CLOSED need not have come. */
+static int check_wanted(const struct rk_client *client, const struct rk_message_lane *message)
+{
+    const struct rk_place *place = &client->place[message->lane];
+    if (place->state != RK_PLACE_FREE && !is_gone(client, place))
+        return rk_error(-EPROTO, "OPEN_LANE for lane %u, which is in use", message->lane);
+    for (uint32_t i = 0; i < client->params.lanes; i++) {
+        const struct rk_place *other = &client->place[i];
+        if (is_live(other) && other->worker == message->worker && !is_gone(client, other))
+            return rk_error(-EPROTO, "OPEN_LANE for worker %u, to which lane %u leads", message->worker, i);
+    }
+    return 0;
+}
+
 int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message)
 {
     const struct rk_supervisor *supervisor = client->supervisor;
@@ -98,12 +121,9 @@ int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *messa
     if (result < 0) return result;
     if (message->worker >= supervisor->config->workers)
         return rk_error(-EPROTO, "OPEN_LANE for worker %u of %u", message->worker, supervisor->config->workers);
+    result = check_wanted(client, message);
+    if (result < 0 || client->state != RK_CLIENT_ATTACHED) return result; /* a worker's last words may have ended it */
     struct rk_place *place = &client->place[message->lane];
-    if (place->state != RK_PLACE_FREE)
-        return rk_error(-EPROTO, "OPEN_LANE for lane %u, which is in use", message->lane);
-    for (uint32_t i = 0; i < client->params.lanes; i++)
-        if (is_live(&client->place[i]) && client->place[i].worker == message->worker)
-            return rk_error(-EPROTO, "OPEN_LANE for worker %u, to which lane %u leads", message->worker, i);
     *place =
         (struct rk_place){.state = RK_PLACE_WANTED, .worker = message->worker, .slab_bytes = client->params.slab_bytes};
     if (supervisor->phase != RK_PHASE_SERVING) {
@@ -115,20 +135,14 @@ int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *messa
     return 0;
 }
 
-/* The client may know of a death before this process does: it holds the pidfd, too. Then it is looked at now, and the
- * client, which has settled already, need not be told. */
 int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *message)
 {
     int result = check_lane(client, message);
     if (result < 0) return result;
     struct rk_place *place = &client->place[message->lane];
-    if (place->state == RK_PLACE_OPEN) {
-        place->state = RK_PLACE_GONE;
-        if (!rk_member_reap(&client->supervisor->members[place->worker]))
-            return rk_error(-EPROTO, "LANE_CLOSED for lane %u, whose worker lives", message->lane);
-    }
-    if (place->state != RK_PLACE_GONE)
-        return rk_error(-EPROTO, "LANE_CLOSED for lane %u, which is not open", message->lane);
+    if (!is_gone(client, place))
+        return rk_error(-EPROTO, "LANE_CLOSED for lane %u, which is %s", message->lane,
+                        place->state == RK_PLACE_OPEN ? "its living worker's" : "not open");
     *place = (struct rk_place){.state = RK_PLACE_FREE};
     return 0;
 }
@@ -165,6 +179,8 @@ int rk_request_segment(struct rk_client *client, const struct rk_message_segment
                                      message->id < RK_SEGMENTS_MAX && client->extra[message->id], &client->slab_bytes)
                      : rk_error(-EPROTO, "SEGMENT for session %u", message->session);
     if (result == 0) result = rk_segment_verify(fd, RK_SEGMENT_REQUEST_EXTRA, message->bytes);
+    /* It is kept for workers to come; running sessions may need the number. */
+    if (result == 0 && rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS)) result = -EMFILE;
     if (result < 0) {
         close(fd);
         return result;
@@ -195,6 +211,21 @@ static int find_place(struct rk_member *member, uint32_t session, uint32_t lane,
     return 1;
 }
 
+/* Hand a worker's segment on to the client. When descriptors are short only what goes out at once may: a client that lets
+ * its messages wait is ended before others suffer. Takes `fd` over. */
+static void pass_on(struct rk_client *client, const void *message, int fd, struct rk_fd *pidfd)
+{
+    struct rk_fd *segment = rk_fd_create(fd);
+    if (!segment) {
+        rk_client_end(client, RK_REFUSED_MEMORY, "the supervisor has no memory for a lane or segment");
+        return;
+    }
+    rk_peer_send(&client->peer, message, 0, segment, pidfd);
+    bool waits = segment->uses > 1;
+    rk_fd_drop(segment);
+    if (waits && rk_files_short(client->supervisor, fd, RK_FILES_FOR_LANES)) rk_client_end_for_files(client);
+}
+
 int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd)
 {
     struct rk_client *client;
@@ -207,13 +238,10 @@ int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *messa
         close(fd);
         return result;
     }
-    struct rk_fd *response = rk_fd_create(fd);
-    if (!response) return rk_error(-ENOMEM, "the supervisor has no memory for a lane");
     client->place[message->lane].state = RK_PLACE_OPEN;
     struct rk_message_lane lane = lane_message(client, message->lane, RK_LANE);
     lane.flags = message->flags & RK_PEER_MEMBARRIER;
-    rk_peer_send(&client->peer, &lane, 0, response, member->pidfd);
-    rk_fd_drop(response);
+    pass_on(client, &lane, fd, member->pidfd);
     return 0;
 }
 
@@ -228,10 +256,9 @@ int rk_response_segment(struct rk_member *member, const struct rk_message_segmen
         if (checked == 0) checked = rk_segment_verify(fd, RK_SEGMENT_RESPONSE_EXTRA, message->bytes);
         if (checked < 0) result = checked;
     }
-    struct rk_fd *segment = result == 1 ? rk_fd_create(fd) : NULL;
-    if (!segment) {
-        if (result != 1) close(fd);
-        return result == 1 ? rk_error(-ENOMEM, "the supervisor has no memory for a segment") : result;
+    if (result != 1) {
+        close(fd);
+        return result;
     }
     client->place[message->lane].segments[message->id / 64] |= 1ull << (message->id % 64);
     struct rk_message_segment forward = {.session = client->session,
@@ -240,8 +267,7 @@ int rk_response_segment(struct rk_member *member, const struct rk_message_segmen
                                          .id = message->id,
                                          .bytes = message->bytes};
     rk_message_init(&forward.head, RK_SEGMENT, sizeof(forward));
-    rk_peer_send(&client->peer, &forward, 0, segment, NULL);
-    rk_fd_drop(segment);
+    pass_on(client, &forward, fd, NULL);
     return 0;
 }
 

@@ -199,6 +199,17 @@ void rk_peer_send(struct rk_peer *peer, const void *message, uint32_t session, s
     flush(peer);
 }
 
+void rk_peer_send_latest(struct rk_peer *peer, const void *message)
+{
+    const struct rk_message *head = message;
+    struct rk_packet *last = peer->first;
+    while (last && last->next) last = last->next;
+    if (last && last->message.head.type == head->type && last->message.head.bytes == head->bytes)
+        memcpy(&last->message, message, head->bytes);
+    else
+        rk_peer_send(peer, message, 0, NULL, NULL);
+}
+
 int rk_peer_acknowledged(struct rk_peer *peer)
 {
     if (peer->unacked == 0) return -EPROTO;

@@ -65,6 +65,10 @@ void rk_peer_close(struct rk_peer *peer);
 void rk_peer_send(struct rk_peer *peer, const void *message, uint32_t session, struct rk_fd *first,
                   struct rk_fd *second);
 
+/** Queue a message without descriptors that replaces one of its type, if that is the last that waits: what is repeated
+ * while a party does not read does not pile up. */
+void rk_peer_send_latest(struct rk_peer *peer, const void *message);
+
 /** An ACK came. -EPROTO if there was nothing to acknowledge. */
 int rk_peer_acknowledged(struct rk_peer *peer);
 

@@ -124,7 +124,7 @@ static void spawn(struct rk_member *member)
         return;
     }
     set_failure(member, RK_LOAD_OK, "cannot start worker %u: %s", member->index, strerror(-result));
-    rk_supervisor_say("%s", member->failure.text);
+    if (member->supervisor->ever_ready) rk_supervisor_say("%s", member->failure.text); /* else the end says it */
     rk_member_event(member, RK_EVENT_SPAWN_FAILED);
 }
 
@@ -180,14 +180,21 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
     }
 }
 
+/* Its next state, which clients hear of; what is to be done is returned. */
+static enum rk_policy_action step(struct rk_member *member, enum rk_policy_event event, uint64_t *delay_ns)
+{
+    bool served = rk_member_serves(member);
+    enum rk_policy_action action =
+        rk_policy_step(&member->policy, event, member->supervisor->ever_ready, rask_now_ns(), delay_ns);
+    if (!rk_policy_alive(member->policy.state)) rk_timer_stop(member->supervisor->reactor, &member->timer);
+    if (served && !rk_member_serves(member)) rk_clients_workers(member->supervisor);
+    return action;
+}
+
 void rk_member_event(struct rk_member *member, enum rk_policy_event event)
 {
     uint64_t delay_ns;
-    bool served = rk_member_serves(member);
-    enum rk_policy_action action =
-        rk_policy_step(&member->policy, event, member->supervisor->ever_ready, rask_now_ns(), &delay_ns);
-    if (!rk_policy_alive(member->policy.state)) rk_timer_stop(member->supervisor->reactor, &member->timer);
-    if (served && !rk_member_serves(member)) rk_clients_workers(member->supervisor);
+    enum rk_policy_action action = step(member, event, &delay_ns);
     act(member, action, delay_ns);
 }
 
@@ -212,10 +219,10 @@ static void on_timer(void *user)
     } else if (member->hung_up && member->policy.state != RK_WORKER_KILLED) {
         rk_member_bad(member, "it closed its control socket and did not end");
     } else if (member->policy.state == RK_WORKER_STARTING) {
-        set_failure(member, RK_LOAD_HANG,
-                    "plugin %.200s: not ready after %.1f s, still %s; repair it, or raise --start-timeout",
-                    member->supervisor->config->plugin_path, seconds(member->supervisor->config->start_timeout_ns),
-                    rk_worker_stage_name(stage_of(member)));
+        const struct rk_supervisor_config *config = member->supervisor->config;
+        set_failure(member, RK_LOAD_HANG, "plugin %.200s: not ready after %.1f s, still %s; repair it, or %s",
+                    config->plugin_path, seconds(config->start_timeout_ns), rk_worker_stage_name(stage_of(member)),
+                    config->private_fd < 0 ? "raise --start-timeout" : "wait longer for its supervisor");
         if (member->supervisor->ever_ready)
             rk_supervisor_say("worker %u is killed: %s", member->index, member->failure.text);
         rk_member_event(member, RK_EVENT_START_TIMEOUT);
@@ -276,8 +283,10 @@ bool rk_member_reap(struct rk_member *member)
     uint32_t stage = stage_of(member);
     report_death(member, signal, code, stage);
     drop_process(member);
-    rk_lanes_gone(member, signal, code, stage);
-    rk_member_event(member, RK_EVENT_DIED);
+    uint64_t delay_ns;
+    enum rk_policy_action action = step(member, RK_EVENT_DIED, &delay_ns);
+    rk_lanes_gone(member, signal, code, stage); /* behind WORKERS: nobody who hears of it believes that it serves */
+    act(member, action, delay_ns);
     rk_supervisor_look(member->supervisor);
     return true;
 }

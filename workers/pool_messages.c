@@ -123,6 +123,25 @@ static void on_message(struct rk_member *member, const union rk_any_message *mes
     if (result < 0) rk_member_bad(member, "%s", rask_last_error());
 }
 
+/* The supervisor had no number left for a descriptor: that is not the worker's fault, and only the session that it was
+ * for ends. */
+static void on_lost_fds(struct rk_member *member, const union rk_any_message *message)
+{
+    uint32_t type = message->head.type;
+    if (type == RK_STATUS) {
+        rk_supervisor_say("worker %u: no descriptor is left for its status page, messages will not tell what it did",
+                          member->index);
+        return;
+    }
+    if (type != RK_LANE_OPENED && type != RK_SEGMENT) {
+        rk_member_bad(member, "%s, which is not for a supervisor", rk_message_type_name(type));
+        return;
+    }
+    uint32_t session = type == RK_SEGMENT ? message->segment.session : message->lane.session;
+    struct rk_client *client = rk_client_find(member->supervisor, session);
+    if (client && client->known[member->index] == member->generation) rk_client_end_for_files(client);
+}
+
 void rk_member_receive(struct rk_member *member, unsigned limit)
 {
     union rk_any_message message;
@@ -133,6 +152,8 @@ void rk_member_receive(struct rk_member *member, unsigned limit)
         if (result == -EAGAIN) return;
         if (result == -EPROTO || result == -EPROTONOSUPPORT) {
             rk_member_bad(member, "it sent something that is not a message");
+        } else if (result == -EMFILE) {
+            on_lost_fds(member, &message);
         } else if (result < 0) {
             rk_member_hung_up(member);
             return;

@@ -33,10 +33,11 @@ static void close_between(unsigned first, unsigned last)
     for (unsigned fd = first; fd <= last && fd < FD_TRIED_MAX; fd++) close((int)fd);
 }
 
-/* Closes everything but 0, 1, 2 and these two. */
-static void close_others(int a, int b)
+void rk_close_others(int a, int b)
 {
-    unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+    int lower = a < b ? a : b, higher = a < b ? b : a;
+    unsigned low = (unsigned)(lower > STDERR_FILENO ? lower : STDERR_FILENO);
+    unsigned high = (unsigned)(higher > STDERR_FILENO ? higher : STDERR_FILENO);
     close_between(STDERR_FILENO + 1, low - 1);
     close_between(low + 1, high - 1);
     close_between(high + 1, ~0u);
@@ -87,13 +88,12 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     char name[16];
     tie_to_parent(parent);
     rk_reactor_forget(config->reactor);
-    close_others(socket, config->control_word_fd);
+    rk_close_others(socket, config->control_word_fd);
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
     snprintf(name, sizeof(name), "rask-worker-%u", config->index % RASK_WORKERS_MAX);
     prctl(PR_SET_NAME, name);
-    pin(config);
 }
 
 __attribute__((noreturn)) static void fail(int socket, const struct rk_load_error *error)
@@ -165,6 +165,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         fprintf(stderr, "rask worker %u: cannot start: %s\n", config->index, strerror(-result));
         _exit(RK_EXIT_UNAVAILABLE);
     }
+    pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */
     const struct rask_plugin *plugin = bring_up(worker, config, socket);
     if (send_ready(socket, plugin, worker_config.membarrier) < 0) _exit(RK_EXIT_UNAVAILABLE);
     int code = rk_worker_serve(worker);

@@ -31,6 +31,9 @@ struct rk_spawned {
     int socket; /* SEQPACKET, non-blocking, close-on-exec */
 };
 
+/** Close everything but 0, 1, 2 and these two (-1: none). */
+void rk_close_others(int a, int b);
+
 /** Fork. Returns 0 in the parent with *out filled in, or -errno. Does not return in the child. */
 int rk_spawn_worker(struct rk_spawned *out, const struct rk_spawn_config *config);
 

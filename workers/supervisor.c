@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exit_codes.h"
+#include "spawn.h"
 #include "supervisor_state.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,9 @@
 /* Out of descriptors: do not even look at the listener for this long. */
 #define ACCEPT_PAUSE_NS 100000000u
 #define ROUND_ACCEPTS_MAX 16u
+/* Descriptors that newcomers do not get, unless that is over a quarter of all. */
+#define FILES_KEPT 32u
+#define FILES_KEPT_PER_WORKER 2u
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
@@ -142,7 +146,7 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
 void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text)
 {
     if (supervisor->phase != RK_PHASE_STARTING) return;
-    rk_supervisor_say("%s", text);
+    if (supervisor->config->private_fd < 0) rk_supervisor_say("%s", text); /* else the client says it */
     supervisor->phase = RK_PHASE_FAILING;
     supervisor->exit_code = exit_code;
     supervisor->failure_reason = reason;
@@ -200,9 +204,17 @@ static void raise_file_limit(struct rk_supervisor *supervisor)
     supervisor->files = (struct rlimit){.rlim_cur = 1024, .rlim_max = 1024};
     getrlimit(RLIMIT_NOFILE, &supervisor->files);
     struct rlimit raised = {.rlim_cur = supervisor->files.rlim_max, .rlim_max = supervisor->files.rlim_max};
-    bool done = setrlimit(RLIMIT_NOFILE, &raised) == 0;
-    rlim_t limit = done ? raised.rlim_cur : supervisor->files.rlim_cur;
-    supervisor->files_max = limit > INT32_MAX ? INT32_MAX : (uint32_t)limit;
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose)
+{
+    struct rlimit limit; /* as it is now: prlimit(1) may have changed it */
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return false;
+    rlim_t kept = FILES_KEPT + FILES_KEPT_PER_WORKER * supervisor->config->workers;
+    if (kept > limit.rlim_cur / 4) kept = limit.rlim_cur / 4;
+    if (purpose == RK_FILES_FOR_LANES) kept /= 2;
+    return (rlim_t)fd + kept >= limit.rlim_cur;
 }
 
 /* Children are reaped through their pidfds, which an ignored SIGCHLD would prevent. */
@@ -239,6 +251,7 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
     char why[256];
     *exit_code = RK_EXIT_UNAVAILABLE;
     occupy_standard_streams();
+    rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
     raise_file_limit(supervisor);
     rk_membarrier_register(); /* workers inherit it */
     int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));

@@ -86,10 +86,9 @@ struct rk_client {
     enum rk_client_state state;
     struct rk_timer timer;
     struct rk_peer peer;
-    bool other_user;      /* root, visiting a user's supervisor */
-    bool workers_changed; /* WORKERS is due when the queue is empty */
-    uint32_t flags;       /* RK_PEER_* of its HELLO */
-    uint32_t session;     /* 0: none yet */
+    bool other_user;  /* root, visiting a user's supervisor */
+    uint32_t flags;   /* RK_PEER_* of its HELLO */
+    uint32_t session; /* 0: none yet */
     struct rk_params params;
     struct rk_segment control;
     struct rk_segment bell;
@@ -108,7 +107,6 @@ struct rk_supervisor {
     enum rk_phase phase;
     int exit_code;
     struct rlimit files; /* as it was at the start: what workers get */
-    uint32_t files_max;  /* what this process has */
     int signal_fd;
     uint64_t signal_ns; /* when the first one came */
     struct rk_listener listener;
@@ -135,6 +133,11 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor);
 void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text);
 /** Something ended (a worker, a client, a queue): is it time to stop? */
 void rk_supervisor_look(struct rk_supervisor *supervisor);
+
+/** The kernel gives out the lowest free number, so a high one says that few are left. Some are kept back: newcomers and
+ * their memory leave them all, lanes of running sessions may use half, and the rest is for replacing workers. */
+enum rk_files_for { RK_FILES_FOR_NEWCOMERS, RK_FILES_FOR_LANES };
+bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose);
 
 /* pool.c */
 int rk_pool_create(struct rk_supervisor *supervisor);
@@ -166,10 +169,12 @@ int rk_client_adopt(struct rk_supervisor *supervisor, int fd);
 /** Refuse it (REFUSED) or, once attached, end its session (ENDED), and let it go. */
 __attribute__((format(printf, 3, 4))) void rk_client_end(struct rk_client *client, uint32_t reason, const char *format,
                                                          ...);
+/** The same, because the supervisor is out of descriptors. */
+void rk_client_end_for_files(struct rk_client *client);
 void rk_client_destroy(struct rk_client *client);
 /** It has this long for its next step, or to leave. */
 void rk_client_time(struct rk_client *client, uint64_t ns);
-/** Tell it which workers serve, now or when its queue is empty. */
+/** Tell it which workers serve. */
 void rk_client_workers(struct rk_client *client);
 /** The pool is ready: welcome those that wait. */
 void rk_clients_welcome(struct rk_supervisor *supervisor);
@@ -186,11 +191,12 @@ void rk_client_hello(struct rk_client *client, const struct rk_message_hello *he
 void rk_client_welcome(struct rk_client *client);
 void rk_client_attach(struct rk_client *client, const int fds[2]);
 
-/* lanes.c: requests of an attached client. 0, or -EPROTO with the reason in rask_last_error(). They take descriptors over. */
+/* lanes.c: requests of an attached client. 0, or the reason to end it in rask_last_error(): -EPROTO it broke the rules,
+ * -ENOMEM, -EMFILE the supervisor is out of descriptors. They take descriptors over. */
 int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message);
 int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *message);
 int rk_request_segment(struct rk_client *client, const struct rk_message_segment *message, int fd);
-/* Of a worker; the same. */
+/* Of a worker. 0, or -EPROTO: the worker broke the rules. */
 int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd);
 int rk_response_segment(struct rk_member *member, const struct rk_message_segment *message, int fd);
 /** The worker serves: open the lanes that wait for it. */

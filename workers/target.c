@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Opens the session a command needs. A private supervisor is this very binary, so that both sides are of one build. */
 #include "target.h"
+#include "clock.h"
 #include "error.h"
 #include <errno.h>
 #include <rask/limits.h>
+#include <time.h>
 #include <unistd.h>
+
+#define GRACE_STEP_NS 10000000u
 
 int rk_target_check(const struct rk_target *target)
 {
@@ -29,11 +33,26 @@ static const char *own_program(char *path, size_t bytes)
     return access(path, X_OK) == 0 ? path : NULL;
 }
 
-/* Where nobody listens, say what would help. */
-static int connect_to(struct rask **out, const char *socket, const struct rask_options *options)
+/* Nobody listens; perhaps not yet: a script may have started the supervisor one line before. */
+static bool is_absent(int error)
 {
+    return error == -ENOENT || error == -ECONNREFUSED;
+}
+
+/* Where nobody listens, say what would help. */
+static int connect_to(struct rask **out, const char *socket, struct rask_options *options)
+{
+    if (options->connect_timeout_ns == 0) options->connect_timeout_ns = RASK_CONNECT_TIMEOUT_NS_DEFAULT;
+    uint64_t deadline_ns = rk_deadline_after(options->connect_timeout_ns);
+    uint64_t grace_ns = rk_earlier(rk_deadline_after(RK_TARGET_GRACE_NS), deadline_ns);
     int error = rask_connect(out, socket, options);
-    if (error != -ENOENT && error != -ECONNREFUSED) return error;
+    for (uint64_t now_ns; is_absent(error) && (now_ns = rask_now_ns()) < grace_ns;) {
+        const struct timespec step = rk_timespec(GRACE_STEP_NS);
+        nanosleep(&step, NULL);
+        options->connect_timeout_ns = deadline_ns - now_ns;
+        error = rask_connect(out, socket, options);
+    }
+    if (!is_absent(error)) return error;
     return rk_error(error, "%s: start a supervisor with \"rask run\", or name a plugin with --plugin",
                     rask_last_error());
 }

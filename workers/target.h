@@ -7,6 +7,9 @@
 #include "options.h"
 #include <rask/client.h>
 
+/** How long a supervisor may take to make its socket, after it was started just before. */
+#define RK_TARGET_GRACE_NS 250000000u
+
 struct rk_target {
     const char *socket;
     const char *plugin;
@@ -42,7 +45,7 @@ struct rk_target {
 /** Do the options agree with each other? RK_GO_ON, or 64 after a message. */
 int rk_target_check(const struct rk_target *target);
 
-/** Connect or spawn. `options` gives limits and time-out; its wait mode is set from the target. 0 or -errno. */
+/** Connect, for RK_TARGET_GRACE_NS if nobody listens yet, or spawn. `options` gives limits and time-out; its wait mode is set from the target. 0 or -errno. */
 int rk_target_open(struct rask **out, const struct rk_target *target, const struct rask_options *options);
 
 #endif
