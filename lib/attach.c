@@ -27,6 +27,7 @@ static int expect(struct rask *s, uint16_t type, uint64_t deadline_ns, int fds[R
             return rk_error(result, "no worker of the supervisor served in time: see its messages, or wait longer");
         if (result != 0 && result != -EINTR) return result;
     }
+    if (result == -EMFILE) return rk_error(result, "this process is out of descriptors: raise the limit (ulimit -n)");
     if (result == -ECONNRESET)
         return rk_error(result, "the supervisor closed the connection during the handshake: see its messages");
     if (result != 0 && !(result == -EPROTONOSUPPORT && s->message->head.type == RK_REFUSED)) return result;

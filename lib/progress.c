@@ -177,6 +177,7 @@ static void on_message(struct rask *s, const union rk_any_message *message, cons
         break;
     case RK_WORKERS:
         memcpy(s->serving, message->workers.serving, sizeof s->serving);
+        if (s->open_count == 0) rk_dispatch_open_lane(s, false);
         break;
     case RK_SHUTDOWN:
         rk_settle_shutdown(s);
@@ -198,6 +199,10 @@ void rk_session_control(struct rask *s)
         unsigned fd_count = 0;
         int result = rk_control_receive(s->socket, s->message, fds, &fd_count);
         if (result == -EAGAIN) return;
+        if (result == -EMFILE) {
+            rk_settle_end(s, "this process is out of descriptors: raise the limit (ulimit -n)");
+            return;
+        }
         if (result != 0) {
             close(s->socket);
             s->socket = -1;

@@ -130,6 +130,15 @@ static void acknowledge(struct rk_worker *worker)
     send_up(worker, &ack, NULL, 0);
 }
 
+/** The message came, its descriptors did not fit: only the session it was about suffers. */
+static void on_lost_descriptors(struct rk_worker *worker, const union rk_any_message *message)
+{
+    static const char why[] = "the worker is out of descriptors: raise the limit (ulimit -n)";
+    if (message->head.type == RK_SESSION) send_text(worker, message->session.session, why);
+    struct rk_served **place = message->head.type == RK_SEGMENT ? find(worker, message->segment.session) : NULL;
+    if (place != NULL) rk_worker_reject(worker, *place, why);
+}
+
 void rk_worker_control(struct rk_worker *worker)
 {
     /* SYNC R7 acquire: read before the socket, so that a message sent in between is noticed next time. */
@@ -139,6 +148,11 @@ void rk_worker_control(struct rk_worker *worker)
         unsigned fd_count = 0;
         int result = rk_control_receive(worker->config.control_fd, worker->message, fds, &fd_count);
         if (result == -EAGAIN) return;
+        if (result == -EMFILE) {
+            on_lost_descriptors(worker, worker->message);
+            acknowledge(worker);
+            continue;
+        }
         if (result != 0) { /* the supervisor is gone: nobody would restart or stop this process */
             worker->stopping = true;
             return;
