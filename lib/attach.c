@@ -152,7 +152,6 @@ int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns)
     s->connected = true;
     s->shutting_down = false;
     s->ended = false;
-    rk_session_control(s);           /* which workers serve */
-    rk_dispatch_open_lane(s, false); /* asked for now, waited for at the first call */
+    rk_session_control(s); /* which workers serve: a lane to one is asked for now, and waited for at the first call */
     return 0;
 }
