@@ -214,7 +214,7 @@ int rask_cancel(struct rask *s, uint64_t ticket);
 /** Requests submitted whose completion has not been taken yet. no-block, no-syscall, session thread. */
 uint32_t rask_pending(const struct rask *s);
 
-/** Call and wait: copy `length` bytes in, send, wait at most `timeout_ns` from now (0: for ever, and no clock is read).
+/** Call and wait: copy `length` bytes in, send, wait at most `timeout_ns` from now (0: for ever).
  * *out is always filled, and must be released with rask_release() also on failure.
  * Returns 0 for RASK_OK. Otherwise -rask_status_errno(out->status); look at out->status, code and executed for what
  * happened. A full queue is waited for, within the timeout. -EMSGSIZE as for rask_reserve(). session thread. */
