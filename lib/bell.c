@@ -110,3 +110,11 @@ int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t dead
     if (result < 0 && (errno == ENOSYS || errno == EPERM)) return wait_in_steps(words, deadline_ns);
     return outcome(result);
 }
+
+bool rk_bell_lost(const struct rk_wait_word *words, uint32_t count)
+{
+    uint64_t deadline_ns = rk_deadline_after(RK_RING_GRACE_NS);
+    int result;
+    while ((result = rk_bell_wait(words, count, deadline_ns)) == -EINTR) continue;
+    return result == -ETIMEDOUT;
+}

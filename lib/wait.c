@@ -33,9 +33,8 @@ static void park(struct rask *s, uint64_t deadline_ns)
     rk_park_barrier();
     int result = 0;
     if (!rk_session_anything(s)) result = rk_bell_wait(&word, 1, deadline_ns);
+    if (result == -ETIMEDOUT && rk_session_anything(s) && rk_bell_lost(&word, 1)) s->rescues++;
     rk_park_withdraw(&s->header->client.state);
-    /* A bell that moved is a ring that came in the same moment. */
-    if (result == -ETIMEDOUT && rk_load_acquire(word.word) == word.seen && rk_session_anything(s)) s->rescues++;
 }
 
 /** The slow side of waiting: everything that needs the time. True when the deadline is over. */

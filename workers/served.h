@@ -93,7 +93,4 @@ void rk_served_refuse(struct rk_served *served, const struct rk_handling *handli
 /** Room for a reply, see struct rask_host. Gives an earlier reservation back. */
 void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes);
 
-/** Give the reservation back unused. */
-void rk_served_unreserve(struct rk_served *served, struct rk_handling *handling);
-
 #endif

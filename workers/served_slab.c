@@ -71,7 +71,8 @@ static uint32_t take_block(struct rk_served *served, size_t bytes)
     return RK_BLOCK_NONE;
 }
 
-void rk_served_unreserve(struct rk_served *served, struct rk_handling *handling)
+/** Give a reservation back unused. */
+static void unreserve(struct rk_served *served, struct rk_handling *handling)
 {
     if (handling->block != RK_BLOCK_NONE) rk_slab_put(&served->slab, handling->block);
     handling->block = RK_BLOCK_NONE;
@@ -81,7 +82,7 @@ void rk_served_unreserve(struct rk_served *served, struct rk_handling *handling)
 
 void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes)
 {
-    rk_served_unreserve(served, handling);
+    unreserve(served, handling);
     handling->too_large = false;
     if (bytes <= RASK_INLINE_BYTES) {
         handling->reserved_bytes = (uint32_t)bytes;

@@ -173,9 +173,10 @@ static void park(struct rk_worker *worker)
         rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
         result = rk_bell_wait(words, count, rk_deadline_after(RESCUE_NS));
     }
+    if (result == -ETIMEDOUT && anything(worker) && rk_bell_lost(words, count))
+        rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
     for (uint32_t i = 0; i < worker->session_count; i++)
         if (worker->sessions[i]->open) rk_park_withdraw(&worker->sessions[i]->response_header->worker.state);
-    if (result == -ETIMEDOUT && anything(worker)) rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
 }
 
 /** Look at most `looks` times whether there is something to do. */

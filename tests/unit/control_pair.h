@@ -4,7 +4,6 @@
 #define CONTROL_PAIR_H
 
 #include "control.h"
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,22 +13,14 @@
 
 #include <cmocka.h>
 
+#include "open_fds.h"
+
 #define SCM_FDS_MAX 253
 
 static int ours, theirs;
 static union rk_any_message out, in;
 static int fds[RK_MESSAGE_FDS_MAX];
 static unsigned fd_count;
-
-static unsigned open_fds(void)
-{
-    unsigned count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder)) count++;
-    closedir(folder);
-    return count;
-}
 
 static int set_up(void **state)
 {

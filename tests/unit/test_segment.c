@@ -2,7 +2,6 @@
 /* Sealed segments: the one writer keeps writing, nobody else can start to; what a peer hands over is mapped only when it
  * is what it claims to be; nothing leaks when it is not. Also the word that tells a forked child apart. */
 #include "segment.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -21,18 +20,10 @@
 
 #include <cmocka.h>
 
+#include "open_fds.h"
+
 #define BYTES (4u * RK_PAGE_BYTES)
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
-
-static unsigned open_fds(void)
-{
-    unsigned count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder)) count++;
-    closedir(folder);
-    return count;
-}
 
 /* Is a page of this process's memory at `base`? */
 static bool mapped(void *base)
