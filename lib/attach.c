@@ -109,7 +109,7 @@ static int make_arena(struct rask *s)
     if (result == 0) result = rk_segment_create(&s->bell, RK_SEGMENT_BELL, rk_bell_segment_bytes(params));
     if (result == 0) result = rk_slab_seed(&s->slab, rk_request_slab_offset(params), params->slab_bytes);
     if (result != 0) return result;
-    s->lanes = calloc(params->lanes, sizeof *s->lanes);
+    s->lanes = aligned_alloc(_Alignof(struct rk_lane), params->lanes * sizeof *s->lanes);
     s->open_lanes = calloc(params->lanes, sizeof *s->open_lanes);
     s->lane_memory = malloc(params->lanes * rk_lane_private_bytes(params));
     if (s->lanes == NULL || s->open_lanes == NULL || s->lane_memory == NULL)

@@ -89,6 +89,7 @@ int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn
     request.user_data = (uint64_t)(uintptr_t)user;
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, request.ticket);
     ticket->read = read;
+    ticket->flags |= RK_TICKET_SPECIAL;
     result = rask_submit(s, &request, method, (size_t)written, options);
     if (result != 0) rask_abandon(s, &request);
     return result;

@@ -20,22 +20,22 @@ static bool bit(const uint64_t *set, uint32_t index)
     return (set[index / 64] >> (index % 64)) & 1;
 }
 
-static void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_request_slot *slot = rk_lane_slot(lane);
     if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) {
-        memcpy(slot->payload.bytes, ticket->bytes, RASK_INLINE_BYTES);
+        rk_copy_inline(slot->payload.bytes, ticket->bytes);
     } else {
         const struct rk_block *block = &s->slab.blocks[ticket->block];
         slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
     }
-    rk_lane_publish(lane, ticket, slot);
+    rk_lane_publish(lane, ticket);
 }
 
-static bool takes_more(const struct rk_lane *lane)
+static inline bool takes_more(const struct rk_lane *lane)
 {
     uint32_t load = rk_lane_load(lane);
-    return load < lane->window && load < lane->mask && !lane->broken && !(lane->stuck && load > 0);
+    return load < lane->window && !lane->broken && !(lane->stuck && load > 0);
 }
 
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. The search starts at the lane used
@@ -73,12 +73,18 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
     rk_dispatch_open_lane(s, false);
 }
 
+static uint32_t wider(const struct rk_lane *lane)
+{
+    uint32_t most = lane->mask + 1 - RK_SLOTS_SPARE;
+    return lane->window * 2 < most ? lane->window * 2 : most;
+}
+
 void rk_dispatch_backlog(struct rask *s)
 {
     if (RK_LIKELY(s->backlog.count == 0)) return;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (rk_lane_load(lane) == 0 && lane->position > 0 && lane->window <= lane->mask) lane->window *= 2;
+        if (rk_lane_load(lane) == 0 && lane->position > 0) lane->window = wider(lane);
     }
     struct rk_ticket *ticket;
     struct rk_lane *lane;
@@ -106,7 +112,7 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
     if (rk_session_send(s, &message, NULL, 0) != 0) return false;
     lane->state = RK_LANE_IS_OPENING;
     lane->worker = worker;
-    lane->window = s->workers == 1 ? s->params.ring_slots : WINDOW_START;
+    lane->window = s->workers == 1 ? s->params.ring_slots - RK_SLOTS_SPARE : WINDOW_START;
     s->has_lane[worker / 64] |= 1ull << (worker % 64);
     s->opening++;
     return true;
@@ -116,7 +122,7 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
 static void mark_waiting(struct rask *s, struct rk_lane *lane)
 {
     for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
-        uint32_t index = lane->by_position[position & lane->mask];
+        uint32_t index = rk_lane_entry(lane, position)->ticket;
         if (index == RK_HOLE || (s->tickets.table[index].flags & RK_TICKET_CANCELLED)) continue;
         s->tickets.table[index].flags |= RK_TICKET_MARKED;
         rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
@@ -129,12 +135,11 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
     uint32_t count = 0;
     uint64_t taken = rk_lane_taken(lane);
     for (uint64_t position = lane->position; position-- > taken;) {
-        uint32_t *place = &lane->by_position[position & lane->mask];
-        if (*place == RK_HOLE) continue;
-        struct rk_ticket *ticket = &s->tickets.table[*place];
+        uint32_t index = rk_lane_entry(lane, position)->ticket;
+        if (index == RK_HOLE) continue;
+        struct rk_ticket *ticket = &s->tickets.table[index];
         if (ticket->state != RK_TICKET_BOUND || (ticket->flags & RK_TICKET_CANCELLED)) continue;
-        *place = RK_HOLE;
-        lane->in_flight--;
+        rk_lane_make_hole(lane, position);
         ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
         ticket->state = RK_TICKET_QUEUED;
         rk_list_push_front(&s->tickets, &s->backlog, ticket);
@@ -159,13 +164,13 @@ static struct rk_lane *slow_lane(struct rask *s, bool idle)
     struct rk_lane *most = NULL;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (lane->in_flight == 0) continue;
+        if (rk_lane_in_flight(lane) == 0) continue;
         uint64_t taken = rk_lane_taken(lane), before = lane->taken_before;
         lane->taken_before = taken;
         if (taken >= lane->position || lane->broken) continue;
         lane->stuck = taken == before;
         if (!lane->stuck && !idle) continue;
-        if (most == NULL || lane->stuck > most->stuck || lane->in_flight > most->in_flight) most = lane;
+        if (most == NULL || lane->stuck > most->stuck || rk_lane_in_flight(lane) > rk_lane_in_flight(most)) most = lane;
     }
     return most;
 }

@@ -9,24 +9,22 @@
 
 size_t rk_lane_private_bytes(const struct rk_params *params)
 {
-    return params->ring_slots * sizeof(uint32_t) + rk_slots_bytes(params->ring_slots);
+    return params->ring_slots * sizeof(struct rk_lane_entry);
 }
 
 /** A lane without an incarnation. */
 static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, uint32_t *bell,
-                             uint32_t *by_position)
+                             struct rk_lane_entry *entries)
 {
-    struct rk_lane lane = {
+    return (struct rk_lane){
         .mask = slots - 1,
         .index = (uint16_t)index,
         .requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES),
         .worker_bell = bell,
-        .by_position = by_position,
+        .entries = entries,
         .page = page,
         .pidfd = -1,
     };
-    rk_slots_init(&lane.slots, slots, by_position + slots);
-    return lane;
 }
 
 void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
@@ -99,7 +97,7 @@ void rk_lane_reset(struct rk_lane *lane)
     /* Nobody reads this memory now: its worker is dead, or never opened the lane. */
     memset(lane->page, 0, sizeof *lane->page);
     memset(lane->requests, 0, ((size_t)lane->mask + 1) * sizeof *lane->requests);
-    *lane = unused(lane->index, lane->mask + 1, lane->page, lane->worker_bell, lane->by_position);
+    *lane = unused(lane->index, lane->mask + 1, lane->page, lane->worker_bell, lane->entries);
 }
 
 int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int fd)
@@ -111,7 +109,8 @@ int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int f
     return rk_segment_map(&lane->mapped->segment[id], fd, RK_SEGMENT_RESPONSE_EXTRA, bytes, false);
 }
 
-enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket)
+/** Say what is wrong with a response. */
+static enum rk_taking broken(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket)
 {
     lane->broken = true;
     rk_error(-EPROTO, "worker %u: response of kind %u, status %u, next slot %u, ticket %u at position %llu of %llu",
@@ -120,7 +119,8 @@ enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t statu
     return RK_TAKING_BROKEN;
 }
 
-enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket)
+/** Where a response over the inline size lies, checked; fills the ticket. */
+static enum rk_taking find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket)
 {
     struct rk_block_ref copy;
     const struct rk_block_ref *block = &copy;
@@ -143,10 +143,68 @@ enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_re
     return RK_TAKING_REPLY;
 }
 
+/** Statuses that a worker may answer with; the others are for the client to find. */
+#define REPLY_STATUSES                                                                                                 \
+    (1u << RASK_OK | 1u << RASK_HANDLER_ERROR | 1u << RASK_REPLY_TOO_LARGE | 1u << RASK_ABORTED | 1u << RASK_EXPIRED | \
+     1u << RASK_OVERLOADED | 1u << RASK_NO_METHOD)
+
+enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out)
+{
+    const struct rk_response_slot *slot = lane->next_response;
+    uint64_t position = lane->response_position;
+    uint32_t index = rk_lane_entry(lane, position)->ticket;
+    uint32_t kind = rk_load_relaxed(&slot->kind);
+    uint32_t status = rk_load_relaxed(&slot->status);
+    uint32_t next = rk_load_relaxed(&slot->next);
+    uint32_t generation = rk_load_relaxed(&slot->ticket);
+    uint32_t length = rk_load_relaxed(&slot->length);
+    bool reply = kind == RK_RESPONSE_REPLY && status < 32 && (REPLY_STATUSES >> status & 1) && index != RK_HOLE;
+    if (position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED))
+        return broken(lane, kind, status, next, generation);
+    if (index == RK_HOLE) {
+        lane->holes--;
+        rk_lane_passed(lane, next);
+        return RK_TAKING_HOLE;
+    }
+    struct rk_ticket *ticket = *out = &tickets->table[index];
+    if (generation != (uint32_t)(ticket->id >> 32)) return broken(lane, kind, status, next, generation);
+    if (!reply && !(ticket->flags & RK_TICKET_MARKED)) return broken(lane, kind, status, next, generation);
+    if (ticket->state != RK_TICKET_BOUND) ticket = &tickets->late;
+    ticket->response_block = RK_BLOCK_NONE;
+    if (reply) { /* a skipped request may be sent again: its bytes stay */
+        ticket->status = (uint8_t)status;
+        ticket->code = rk_load_relaxed(&slot->code);
+        ticket->response_length = length;
+        ticket->response = ticket->bytes;
+        if (length <= RASK_INLINE_BYTES) {
+            memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
+        } else {
+            enum rk_taking found = find_block(lane, &slot->payload.block, ticket);
+            if (found != RK_TAKING_REPLY) return found;
+        }
+    }
+    rk_lane_passed(lane, next);
+    return reply ? RK_TAKING_REPLY : RK_TAKING_SKIPPED;
+}
+
+uint64_t rk_lane_position_of(const struct rk_lane *lane, const struct rk_ticket *ticket)
+{
+    uint64_t position = lane->response_position;
+    while (rk_lane_entry(lane, position)->ticket != (uint32_t)ticket->id && position < lane->position) position++;
+    RK_CHECK(position < lane->position);
+    return position;
+}
+
+void rk_lane_make_hole(struct rk_lane *lane, uint64_t position)
+{
+    rk_lane_entry(lane, position)->ticket = RK_HOLE;
+    lane->holes++;
+}
+
 void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint8_t marks)
 {
     /* SYNC R3 release, then rk_park_barrier: pairs with rk_served_take */
-    rk_store_release(&lane->requests[rk_slots_of(&lane->slots, position)].cancel, marks);
+    rk_store_release(&lane->requests[rk_slot_line(rk_lane_entry(lane, position)->slot, lane->mask)].cancel, marks);
 }
 
 uint64_t rk_lane_taken(struct rk_lane *lane)

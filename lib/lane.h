@@ -17,9 +17,8 @@
 #include "ticket.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
-/** by_position: the request was retracted, its response must say SKIPPED. */
+/** Entry: the request was retracted, its response must say SKIPPED. */
 #define RK_HOLE UINT32_MAX
 
 enum rk_lane_state {
@@ -36,25 +35,33 @@ struct rk_responses {
     struct rk_lane_request *page;
 };
 
+/** What a lane remembers of a request position in flight. */
+struct rk_lane_entry {
+    uint32_t ticket; /* index, or RK_HOLE */
+    uint32_t slot;
+};
+
 struct rk_lane {
     /* Hot. */
-    const struct rk_response_slot *responses;
     const struct rk_response_slot *next_response; /* slot that the worker announced */
     uint64_t response_position;                   /* next response, and oldest request position in use */
     uint64_t position;                            /* next request */
-    uint32_t mask;
-    uint32_t in_flight; /* bound tickets, without holes */
-    uint32_t window;    /* how many dispatch allows */
-    uint8_t state;
-    bool broken; /* the worker broke the rules */
-    uint16_t index;
     struct rk_request_slot *requests;
+    struct rk_lane_entry *entries; /* by position & mask */
+    uint32_t mask;
+    uint32_t slot;   /* of the next request, already announced */
+    uint32_t window; /* how many dispatch allows, at most mask + 1 - RK_SLOTS_SPARE */
+    uint16_t index;
+    uint8_t state;
+    bool broken;  /* the worker broke the rules */
+    bool stuck;   /* did not move between two looks with requests waiting: nothing more until it does */
+    bool stalled; /* the next response names a segment that has not come yet */
+    const struct rk_response_slot *responses;
     const uint32_t *worker_state; /* rk_waiter.state of the worker */
     uint32_t *worker_bell;
-    uint32_t *by_position; /* ticket index or RK_HOLE */
-    struct rk_lane_request *page;
-    struct rk_slots slots;
+    uint32_t holes; /* retracted requests that the worker has not passed yet */
     /* Cold. */
+    struct rk_lane_request *page;
     const struct rk_response_header *header;
     struct rk_responses *mapped;
     uint64_t taken_seen; /* `taken` must not run backwards */
@@ -62,13 +69,11 @@ struct rk_lane {
     uint32_t generation;
     int pidfd;
     bool dead_seen;        /* pidfd said so at the last look; the supervisor has not yet */
-    bool stuck;            /* did not move between two looks with requests waiting: nothing more until it does */
-    bool stalled;          /* the next response names a segment that has not come yet */
     uint64_t stalled_ns;   /* since when, as far as somebody looked */
     uint64_t taken_before; /* `taken` at the last look of rk_dispatch_rebalance() */
-};
+} RK_LINE_ALIGNED;
 
-/** Private memory of one lane: by_position and the slots' account. */
+/** Private memory of one lane: its entries. */
 size_t rk_lane_private_bytes(const struct rk_params *params);
 
 /** Prepare lane `index` of a request segment that the client maps. `memory` has rk_lane_private_bytes() bytes. */
@@ -93,39 +98,50 @@ static inline uint32_t rk_lane_load(const struct rk_lane *lane)
     return (uint32_t)(lane->position - lane->response_position);
 }
 
+/** Bound tickets: the load without its holes. */
+static inline uint32_t rk_lane_in_flight(const struct rk_lane *lane)
+{
+    return rk_lane_load(lane) - lane->holes;
+}
+
+static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, uint64_t position)
+{
+    return &lane->entries[position & lane->mask];
+}
+
+/** The slot of the next request: the client's alone until it is published. The caller has checked that rk_lane_load() is
+ * below the window. */
+static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
+{
+    return &lane->requests[rk_slot_line(lane->slot, lane->mask)];
+}
+
 /** Fill and publish the next slot but for its payload, which the caller has written to rk_lane_slot(). What the lane and
  * the ticket remember of it is noted after the worker could see it. */
-static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket, struct rk_request_slot *slot)
+static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket)
 {
     uint64_t position = lane->position;
     uint64_t load = position - lane->response_position;
-    uint16_t next = rk_slots_next(&lane->slots, load);
-    slot->deadline_ns = ticket->deadline_ns;
+    uint32_t at = lane->slot, next = rk_slots_next(at, load, lane->mask);
+    struct rk_request_slot *slot = &lane->requests[rk_slot_line(at, lane->mask)];
+    slot->deadline_ns = RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) ? 0 : ticket->deadline_ns;
     slot->ticket = (uint32_t)(ticket->id >> 32);
     slot->length = ticket->length;
     slot->method = ticket->method;
-    slot->next = next;
+    slot->next = (uint16_t)next;
     slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
     slot->kind = RK_REQUEST_CALL;
     slot->cancel = 0;
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
     rk_publish(lane->worker_state, lane->worker_bell);
-    rk_slots_advance(&lane->slots, position, load);
-    if (load >= RK_DEEP) rk_prefetch_write(&lane->requests[rk_slots_ahead(&lane->slots)]);
-    lane->by_position[position & lane->mask] = (uint32_t)ticket->id;
+    if (load >= RK_DEEP) rk_prefetch_write(&lane->requests[rk_slot_line(at + RK_WRITE_AHEAD, lane->mask)]);
+    lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
+    lane->slot = next;
     lane->position = position + 1;
-    lane->in_flight++;
     ticket->state = RK_TICKET_BOUND;
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
-    ticket->position = position;
-}
-
-/** The slot of the next request: the client's alone until it is published. The caller has checked that rk_lane_load() < mask. */
-static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
-{
-    return &lane->requests[lane->slots.next];
 }
 
 /** Is a response there? One load of the worker's line. */
@@ -134,11 +150,6 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
     /* SYNC R2 acquire: pairs with the worker's publish */
     return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
 }
-
-/** Statuses that a worker may answer with; the others are for the client to find. */
-#define RK_REPLY_STATUSES                                                                                              \
-    (1u << RASK_OK | 1u << RASK_HANDLER_ERROR | 1u << RASK_REPLY_TOO_LARGE | 1u << RASK_ABORTED | 1u << RASK_EXPIRED | \
-     1u << RASK_OVERLOADED | 1u << RASK_NO_METHOD)
 
 /** What rk_lane_take() found. */
 enum rk_taking {
@@ -149,58 +160,48 @@ enum rk_taking {
     RK_TAKING_REPLY,
 };
 
-/** Where a response over the inline size lies, checked; fills the ticket. */
-enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket);
+/** The response at response_position is dealt with: `next` (checked) is the slot of the one behind it. */
+static inline void rk_lane_passed(struct rk_lane *lane, uint32_t next)
+{
+    lane->next_response = &lane->responses[rk_slot_line(next, lane->mask)];
+    lane->response_position++;
+}
 
-/** Say what is wrong with a response and set lane->broken. */
-enum rk_taking rk_lane_break(struct rk_lane *lane, uint32_t kind, uint32_t status, uint32_t next, uint32_t ticket);
+/** The usual response: an OK that fits its slot, to a request without anything special about it whose reservation was as
+ * small. The ticket it belongs to, with *length and *next read and checked; the caller copies the payload from
+ * lane->next_response and says rk_lane_passed(). NULL: rk_lane_take() has to look at it. rk_lane_ready() was true. Each word
+ * of the worker's memory is read once. */
+static inline struct rk_ticket *rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *length,
+                                              uint32_t *next)
+{
+    const struct rk_response_slot *slot = lane->next_response;
+    uint64_t position = lane->response_position;
+    uint32_t index = lane->entries[position & lane->mask].ticket;
+    if (RK_UNLIKELY(index == RK_HOLE || position >= lane->position)) return NULL;
+    struct rk_ticket *ticket = &tickets->table[index];
+    uint32_t bytes = rk_load_relaxed(&slot->length), to = rk_load_relaxed(&slot->next);
+    bool plain = rk_load_relaxed(&slot->ticket) == (uint32_t)(ticket->id >> 32) &&
+                 rk_load_relaxed(&slot->status) == RASK_OK && rk_load_relaxed(&slot->kind) == RK_RESPONSE_REPLY &&
+                 bytes <= RASK_INLINE_BYTES && to <= lane->mask && ticket->state == RK_TICKET_BOUND &&
+                 (ticket->flags & ~RK_TICKET_PRIVATE) == RK_TICKET_LANE_HOLDS && ticket->block == RK_BLOCK_NONE;
+    if (rk_lane_load(lane) >= RK_DEEP)
+        __builtin_prefetch(
+            &lane->responses[((uint64_t)(slot - lane->responses) + RK_READ_AHEAD * RK_SLOT_STRIDE) & lane->mask]);
+    *length = bytes;
+    *next = to;
+    return RK_LIKELY(plain) ? ticket : NULL;
+}
 
 /** Take the response at response_position (rk_lane_ready() was true) into its ticket, which is *out for REPLY and SKIPPED.
  * A ticket that is not BOUND any more keeps its outcome: the response then goes to tickets->late. Each word of the
  * worker's memory is read once. */
-static inline enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out)
-{
-    const struct rk_response_slot *slot = lane->next_response;
-    uint64_t position = lane->response_position;
-    uint32_t index = lane->by_position[position & lane->mask];
-    uint32_t kind = rk_load_relaxed(&slot->kind);
-    uint32_t status = rk_load_relaxed(&slot->status);
-    uint32_t next = rk_load_relaxed(&slot->next);
-    uint32_t generation = rk_load_relaxed(&slot->ticket);
-    uint32_t length = rk_load_relaxed(&slot->length);
-    bool reply = kind == RK_RESPONSE_REPLY && status < 32 && (RK_REPLY_STATUSES >> status & 1) && index != RK_HOLE;
-    if (RK_UNLIKELY(position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED)))
-        return rk_lane_break(lane, kind, status, next, generation);
-    enum rk_taking found = reply ? RK_TAKING_REPLY : RK_TAKING_HOLE;
-    if (RK_LIKELY(index != RK_HOLE)) {
-        struct rk_ticket *ticket = &tickets->table[index];
-        *out = ticket;
-        if (RK_UNLIKELY(generation != (uint32_t)(ticket->id >> 32)))
-            return rk_lane_break(lane, kind, status, next, generation);
-        if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) ticket = &tickets->late;
-        ticket->response_block = RK_BLOCK_NONE;
-        if (RK_UNLIKELY(!reply)) {
-            if (!((*out)->flags & RK_TICKET_MARKED)) return rk_lane_break(lane, kind, status, next, generation);
-            found = RK_TAKING_SKIPPED; /* it may be sent again: its bytes stay */
-        } else {
-            ticket->status = status;
-            ticket->code = rk_load_relaxed(&slot->code);
-            ticket->response_length = length;
-            if (RK_LIKELY(length <= RASK_INLINE_BYTES)) {
-                ticket->response = ticket->bytes;
-                memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
-            } else {
-                found = rk_lane_find_block(lane, &slot->payload.block, ticket);
-                if (RK_UNLIKELY(found != RK_TAKING_REPLY)) return found;
-            }
-        }
-        lane->in_flight--;
-    }
-    rk_slots_free(&lane->slots, position);
-    lane->next_response = &lane->responses[next];
-    lane->response_position = position + 1;
-    return found;
-}
+enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out);
+
+/** Where in the lane a ticket is that the lane holds. */
+uint64_t rk_lane_position_of(const struct rk_lane *lane, const struct rk_ticket *ticket);
+
+/** A retracted request: its ticket is free of the lane, which expects SKIPPED at that position. */
+void rk_lane_make_hole(struct rk_lane *lane, uint64_t position);
 
 /** Put marks (RK_CANCEL_*) on a published request. For a retraction the caller then runs rk_park_barrier() and compares
  * with rk_lane_taken(). */

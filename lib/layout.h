@@ -48,8 +48,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#define RK_LAYOUT 1u
+#define RK_LAYOUT 2u
 #define RK_MAGIC 0x6b736172676d3173ull
 #define RK_PAGE_BYTES 4096u
 #define RK_LINE_BYTES 64u
@@ -129,11 +130,10 @@ enum rk_response_kind {
 #define RK_CANCEL_RETRACT 1u
 #define RK_CANCEL_STOP 2u
 
-/* Slots are linked: every message names the slot that the next one will be in (`next`), and the writer chooses it among
- * the slots that are free. At shallow depth it takes the one freed last, so a caller that waits for each answer goes
- * back and forth on two lines that both caches know; in a deep pipeline it takes the one freed first, and the slots pass
- * by in order like a ring's. The sequence is the lane position + 1; it never wraps, so a slot that was not used for
- * long cannot be mistaken for a new message. Position 0 is in slot 0. */
+/* Slots are linked: every message names the slot that the next one will be in (`next`), and the writer chooses it (slots.h).
+ * A caller that waits for each answer goes back and forth between two lines that both caches know; in a deep pipeline the
+ * slots pass by in order. Slot n is line n * RK_SLOT_STRIDE modulo the ring. The sequence is the lane position + 1; it never
+ * wraps, so a slot that was not used for long cannot be mistaken for a new message. Position 0 is in slot 0. */
 
 /** One request. */
 struct rk_request_slot {
@@ -185,6 +185,18 @@ static_assert(offsetof(struct rk_response_slot, status) == 20, "layout");
 static_assert(offsetof(struct rk_response_slot, next) == 22, "layout");
 static_assert(offsetof(struct rk_response_slot, kind) == 24, "layout");
 static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
+
+/** Copy inline bytes that were just written in smaller pieces, word by word: a wider load would have to wait until the pieces
+ * have left the processor's store buffer. */
+static inline void rk_copy_inline(uint8_t *to, const uint8_t *from)
+{
+    for (unsigned i = 0; i < RASK_INLINE_BYTES; i += 8) {
+        uint64_t word;
+        memcpy(&word, from + i, 8);
+        __asm__("" : "+r"(word)); /* keeps the compiler from widening it again */
+        memcpy(to + i, &word, 8);
+    }
+}
 
 /** First page of the request segment. */
 struct rk_request_header {

@@ -48,30 +48,70 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
     } else {
         if (ticket->response_block != RK_BLOCK_NONE) {
             ticket->view_of = lane->mapped;
+            ticket->flags |= RK_TICKET_SPECIAL;
             lane->mapped->references++;
         }
         rk_finish(s, ticket);
     }
 }
 
-/** Take everything a lane has. */
-static uint32_t take_responses(struct rask *s, struct rk_lane *lane)
+/** Any response but the usual one. False: look no further. */
+static bool take_special(struct rask *s, struct rk_lane *lane)
+{
+    struct rk_ticket *ticket = NULL;
+    enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
+    if (found >= RK_TAKING_SKIPPED) {
+        on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
+    } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
+        lane->stalled = true;
+        rk_session_control(s);
+        return false;
+    } else if (found == RK_TAKING_BROKEN) {
+        rk_settle_end(s, rask_last_error());
+        return false;
+    }
+    return true;
+}
+
+/** The usual response: straight from the slot to the caller's array, or to the ticket that somebody waits for. */
+static inline void take_plain(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, uint32_t length,
+                              uint32_t next)
+{
+    memcpy(ticket->bytes, lane->next_response->payload.bytes, RASK_INLINE_BYTES);
+    rk_lane_passed(lane, next);
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    if (RK_LIKELY(s->sink_room > 0 && ticket != s->awaited && !(ticket->flags & RK_TICKET_PRIVATE))) {
+        s->finished++;
+        s->sink_room--;
+        rk_completion_ok(s, ticket, length, &s->sink[s->sink_count++]);
+        return;
+    }
+    ticket->status = RASK_OK;
+    ticket->code = 0;
+    ticket->response_length = length;
+    ticket->response = ticket->bytes;
+    ticket->response_block = RK_BLOCK_NONE;
+    rk_finish(s, ticket);
+}
+
+/** What is left in the lanes stays there for the next poll. */
+static inline bool sink_full(const struct rask *s)
+{
+    return s->sink_room == 0 && s->sink_count > 0;
+}
+
+/** Take what a lane has: everything, or what the caller's array has room for. */
+static inline uint32_t take_responses(struct rask *s, struct rk_lane *lane, bool everything)
 {
     uint32_t count = 0;
     lane->stuck = false;
-    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled) {
-        struct rk_ticket *ticket = NULL;
-        enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
-        if (RK_LIKELY(found >= RK_TAKING_SKIPPED)) {
-            on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
-        } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
-            lane->stalled = true;
-            rk_session_control(s);
+    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
+        uint32_t length, next;
+        struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
+        if (RK_LIKELY(ticket != NULL))
+            take_plain(s, lane, ticket, length, next);
+        else if (!take_special(s, lane))
             break;
-        } else if (found == RK_TAKING_BROKEN) {
-            rk_settle_end(s, rask_last_error());
-            break;
-        }
         count++;
     }
     return count;
@@ -82,7 +122,7 @@ uint32_t rk_progress(struct rask *s)
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane);
+        if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane, false);
     }
     s->deliveries += count;
     if (RK_UNLIKELY(rk_session_called(s))) rk_session_control(s);
@@ -110,7 +150,7 @@ static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal)
 {
     for (int i = 0; i < 2 && lane->state == RK_LANE_IS_OPEN && !lane->broken; i++) {
         lane->stalled = false; /* the second time round its segment has been received */
-        take_responses(s, lane);
+        take_responses(s, lane, true);
     }
     /* Reading messages on the way may have settled it already. */
     if (lane->state != RK_LANE_IS_FREE) rk_settle_lane(s, lane, signal);

@@ -151,9 +151,10 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
         rk_request_block_free(s, ticket);
     }
     ticket->length = (uint32_t)length;
-    ticket->method = (uint16_t)method;
+    ticket->method = (uint8_t)method;
     if (RK_UNLIKELY(deadline_ns != 0)) {
         ticket->deadline_ns = deadline_ns;
+        ticket->flags |= RK_TICKET_SPECIAL;
         s->with_deadline++;
         s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, deadline_ns);
     }

@@ -180,4 +180,18 @@ uint32_t rk_run_callbacks(struct rask *s);
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out);
 void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out);
 
+/** The same for an OK whose payload is in the ticket. */
+static inline void rk_completion_ok(struct rask *s, struct rk_ticket *ticket, uint32_t length,
+                                    struct rask_completion *out)
+{
+    *out = (struct rask_completion){.ticket = ticket->id,
+                                    .user_data = ticket->user_data,
+                                    .data = ticket->bytes,
+                                    .length = length,
+                                    .status = RASK_OK,
+                                    .executed = RASK_EXECUTED_YES};
+    ticket->state = RK_TICKET_HELD;
+    s->pending--;
+}
+
 #endif

@@ -22,7 +22,7 @@ static void hand_over(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_DONE;
     s->finished++;
-    if (ticket->read != NULL) {
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->read != NULL) {
         rk_list_push_back(&s->tickets, &s->callbacks, ticket);
     } else if (ticket == s->awaited || (ticket->flags & RK_TICKET_PRIVATE)) {
         s->awaited = NULL;
@@ -37,10 +37,10 @@ static void hand_over(struct rask *s, struct rk_ticket *ticket)
 
 void rk_finish(struct rask *s, struct rk_ticket *ticket)
 {
-    ticket->executed = RK_LIKELY(ticket->status == RASK_OK) ? RASK_EXECUTED_YES : rk_status_executed(ticket->status);
+    ticket->executed = (uint8_t)rk_status_executed(ticket->status);
     if (RK_UNLIKELY(ticket->flags & RK_TICKET_MAY_HAVE_RUN) && ticket->executed == RASK_EXECUTED_NO)
         ticket->executed = RASK_EXECUTED_MAYBE;
-    if (RK_UNLIKELY(ticket->deadline_ns != 0)) {
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->deadline_ns != 0) {
         ticket->deadline_ns = 0;
         if (--s->with_deadline == 0) s->nearest_deadline_ns = 0;
     }
@@ -50,7 +50,7 @@ void rk_finish(struct rask *s, struct rk_ticket *ticket)
 
 void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code)
 {
-    ticket->status = status;
+    ticket->status = (uint8_t)status;
     ticket->code = code;
     ticket->response_length = 0;
     ticket->response = ticket->bytes;
@@ -60,9 +60,10 @@ void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, 
 
 void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
 {
-    if (ticket->view_of != NULL)
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->view_of != NULL) {
         rk_responses_release(ticket->view_of, ticket->response_block, ticket->response_generation);
-    ticket->view_of = NULL;
+        ticket->view_of = NULL;
+    }
     if (ticket->flags & RK_TICKET_LANE_HOLDS) {
         ticket->flags |= RK_TICKET_ORPHAN; /* freed by the late response or the worker's death */
         return;
@@ -75,12 +76,12 @@ void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
 static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
 {
     struct rk_lane *lane = &s->lanes[ticket->lane];
-    rk_lane_mark(lane, ticket->position, marks);
+    uint64_t position = rk_lane_position_of(lane, ticket);
+    rk_lane_mark(lane, position, marks);
     ticket->flags |= RK_TICKET_MARKED;
     rk_park_barrier();
-    if (rk_lane_taken(lane) > ticket->position) return false;
-    lane->by_position[ticket->position & lane->mask] = RK_HOLE;
-    lane->in_flight--;
+    if (rk_lane_taken(lane) > position) return false;
+    rk_lane_make_hole(lane, position);
     ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
     return true;
 }
@@ -136,7 +137,7 @@ void rk_settle_shutdown(struct rask *s)
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
-            uint32_t index = lane->by_position[position & lane->mask];
+            uint32_t index = rk_lane_entry(lane, position)->ticket;
             if (index != RK_HOLE && s->tickets.table[index].state == RK_TICKET_BOUND)
                 stop(s, &s->tickets.table[index], RK_CANCEL_RETRACT, RASK_SHUTDOWN, RASK_OK);
         }
@@ -184,7 +185,7 @@ void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal)
     if (lane->state == RK_LANE_IS_OPEN) {
         uint64_t taken = rk_lane_taken(lane); /* everything, when the worker broke the rules */
         for (uint64_t position = lane->position; position-- > lane->response_position;) {
-            uint32_t index = lane->by_position[position & lane->mask];
+            uint32_t index = rk_lane_entry(lane, position)->ticket;
             if (index != RK_HOLE)
                 settle_position(s, &s->tickets.table[index], lane->broken || position < taken, signal);
         }
@@ -208,7 +209,7 @@ void rk_settle_disconnect(struct rask *s)
 /** One position of a lane whose worker lives, but will not answer this session any more. */
 static void abandon_position(struct rask *s, struct rk_lane *lane, uint64_t position)
 {
-    uint32_t index = lane->by_position[position & lane->mask];
+    uint32_t index = rk_lane_entry(lane, position)->ticket;
     if (index == RK_HOLE || s->tickets.table[index].state != RK_TICKET_BOUND) return;
     struct rk_ticket *ticket = &s->tickets.table[index];
     if (lane->broken) {

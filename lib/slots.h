@@ -1,84 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer's private account of its slots: which are free, and which slot holds which position.
+/* Which slot the next message goes to. Every message names it (layout.h), so a writer may choose; a reader just follows.
  *
- * Free slots form a double-ended queue in the order in which they became free. With RK_SHALLOW messages in flight or
- * fewer the youngest is used next, which both caches still hold; with more the oldest, so that slots pass by in order. Measured on
- * neighbouring cores: a ping-pong over 2 lines takes 1.09 x one over a single line, over 256 lines 1.5 x. */
+ * A caller that waits for each answer (nothing else in flight) goes back and forth between the two slots of a pair, whose
+ * lines both caches hold. With more in flight the slots pass by in order, so that both sides can fetch lines ahead.
+ *
+ * The chosen slot is never in use as long as at most RK_SLOTS_SPARE fewer messages than slots are in flight: let p0 < p1 <
+ * ... be in flight, oldest first. p0's successor is in the same pair or at most two slots on, p1's at most two slots on, and
+ * from p2 on there were two or more in flight, so each follows right behind the one before. The slots in use therefore lie
+ * within a window of (in flight + 3) slots, and the next one is at its end. */
 #ifndef RK_SLOTS_H
 #define RK_SLOTS_H
 
-#include "check.h"
-#include <rask/limits.h>
 #include <stdint.h>
 
-#define RK_SHALLOW 2u
+/** Slots of a ring that are not used at the same time as the others. */
+#define RK_SLOTS_SPARE 3u
 
-/** From this many in flight on the reader is busy elsewhere: the writer fetches the line of the next slot ahead. Earlier that
- * would only take it away from a reader that looks at it. */
+/** From this many in flight on the reader is busy elsewhere: lines can be fetched ahead without taking them away from it. */
 #define RK_DEEP 8u
+/** How many slots ahead the writer and the reader fetch. */
+#define RK_WRITE_AHEAD 12u
+#define RK_READ_AHEAD 8u
 
-/** How many slots ahead. */
-#define RK_AHEAD 6u
+/** Consecutive slots lie this many lines apart (in a ring of more than a page; an odd number, so every line has its turn):
+ * in different pages, where no processor fetches the next one unasked. Otherwise the reader's processor takes lines away
+ * that the writer is about to write. */
+#define RK_SLOT_STRIDE 65u
 
-struct rk_slots {
-    uint16_t *queue; /* mask + 1 entries: free slots */
-    uint16_t *used;  /* mask + 1 entries: slot of position & mask */
-    uint64_t oldest; /* queue positions */
-    uint64_t youngest;
-    uint32_t mask;
-    uint32_t next; /* slot that the next message goes to, already announced; not in the queue */
-};
-
-/** Bytes of private memory for `slots` slots, to be passed to rk_slots_init(). */
-static inline size_t rk_slots_bytes(uint32_t slots)
+/** Which line of the ring a slot is. */
+static inline uint32_t rk_slot_line(uint64_t slot, uint32_t mask)
 {
-    return 2u * slots * sizeof(uint16_t);
+    return (uint32_t)(slot * RK_SLOT_STRIDE) & mask;
 }
 
-/** All free, position 0 in slot 0. */
-static inline void rk_slots_init(struct rk_slots *slots, uint32_t count, void *memory)
+/** The slot behind `slot`, which is being written, when `in_flight` messages before it are not free yet. */
+static inline uint32_t rk_slots_next(uint32_t slot, uint64_t in_flight, uint32_t mask)
 {
-    uint16_t *entries = memory;
-    *slots = (struct rk_slots){.queue = entries, .used = entries + count, .mask = count - 1, .youngest = count - 1};
-    for (uint32_t i = 1; i < count; i++) slots->queue[i - 1] = (uint16_t)i;
-}
-
-/** The slot to announce with the next message, when `in_flight` messages before it are not free yet. There is one as long as
- * in_flight < mask. */
-static inline uint16_t rk_slots_next(const struct rk_slots *slots, uint64_t in_flight)
-{
-    uint64_t place = in_flight < RK_SHALLOW ? slots->youngest - 1 : slots->oldest;
-    return slots->queue[place & slots->mask];
-}
-
-/** `position` went to slots->next, and rk_slots_next() was announced with it. */
-static inline void rk_slots_advance(struct rk_slots *slots, uint64_t position, uint64_t in_flight)
-{
-    slots->used[position & slots->mask] = (uint16_t)slots->next;
-    slots->next = rk_slots_next(slots, in_flight);
-    if (in_flight < RK_SHALLOW)
-        slots->youngest--;
-    else
-        slots->oldest++;
-}
-
-/** A slot that will be written soon, for a writer that is deep in flight: its line can be fetched ahead. */
-static inline uint16_t rk_slots_ahead(const struct rk_slots *slots)
-{
-    uint64_t place = slots->oldest + RK_AHEAD < slots->youngest ? slots->oldest + RK_AHEAD : slots->oldest;
-    return slots->queue[place & slots->mask];
-}
-
-/** The slot of `position` is free again. */
-static inline void rk_slots_free(struct rk_slots *slots, uint64_t position)
-{
-    slots->queue[slots->youngest++ & slots->mask] = slots->used[position & slots->mask];
-}
-
-/** Where `position`, which is in flight, lies. */
-static inline uint32_t rk_slots_of(const struct rk_slots *slots, uint64_t position)
-{
-    return slots->used[position & slots->mask];
+    if (in_flight == 0) return slot ^ 1;
+    return ((in_flight == 1 ? slot | 1 : slot) + 1) & mask;
 }
 
 #endif

@@ -12,10 +12,13 @@
 #ifndef RK_TICKET_H
 #define RK_TICKET_H
 
+#include "atomic.h"
 #include "check.h"
+#include <assert.h>
 #include <rask/client.h>
 #include <rask/limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define RK_TICKET_NONE UINT32_MAX
@@ -37,34 +40,43 @@ enum rk_ticket_state {
 #define RK_TICKET_LISTED 0x10u       /* in the ready list */
 #define RK_TICKET_PRIVATE 0x20u      /* of rask_call(): nobody else can take it */
 #define RK_TICKET_MARKED 0x40u       /* its slot carries a mark: the worker may skip it */
+#define RK_TICKET_SPECIAL 0x80u      /* has a deadline or a callback, or holds a view */
 
 struct rk_responses;
 
 struct rk_ticket {
+    /* The first line is all that a small request without deadline or callback touches. */
     uint8_t bytes[RASK_INLINE_BYTES]; /* small request, later small response */
     uint64_t id;                      /* generation << 32 | index */
     uint64_t user_data;
-    uint64_t deadline_ns;
-    uint64_t position; /* in its lane, while BOUND or lane_holds */
-    rask_read_fn read; /* callback style; NULL: delivered by poll or wait */
-    uint32_t length;   /* of the request */
-    uint32_t block;    /* of the request, RK_BLOCK_NONE: inline */
-    uint32_t next;     /* free list, backlog, ready list */
-    uint32_t previous; /* ready list */
-    uint16_t method;
-    uint16_t lane;
+    union {
+        uint32_t length;    /* of the request */
+        uint32_t next_free; /* while FREE */
+    };
+    uint32_t block; /* of the request, RK_BLOCK_NONE: inline */
+    uint16_t lane;  /* while BOUND or lane_holds */
+    uint8_t method;
     uint8_t state;
     uint8_t flags; /* RK_TICKET_* */
+    uint8_t reserved[3];
+    /* With RK_TICKET_SPECIAL. */
+    uint64_t deadline_ns;
+    rask_read_fn read; /* callback style; NULL: delivered by poll or wait */
+    /* In a list. */
+    uint32_t next;
+    uint32_t previous;
     /* Outcome, from DONE on. */
-    uint32_t status;
+    uint8_t status;
+    uint8_t executed;
     int32_t code;
     uint32_t response_length;
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
     uint32_t response_generation;
-    uint32_t executed;
     const void *response;         /* in place, or `bytes` */
     struct rk_responses *view_of; /* mapping that `response` lies in */
 } __attribute__((aligned(64)));
+static_assert(sizeof(struct rk_ticket) == 128, "two lines");
+static_assert(offsetof(struct rk_ticket, deadline_ns) == 64, "the usual request touches the first alone");
 
 /** A first-in, first-out list of tickets through next and previous. */
 struct rk_ticket_list {
@@ -95,11 +107,13 @@ static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
     struct rk_ticket *ticket;
     if (RK_LIKELY(tickets->free_head != RK_TICKET_NONE)) {
         ticket = &tickets->table[tickets->free_head];
-        tickets->free_head = ticket->next;
+        tickets->free_head = ticket->next_free;
     } else if ((ticket = rk_ticket_fresh(tickets)) == NULL) {
         return NULL;
     }
-    ticket->id += 1ull << 32; /* a generation comes again after 2^32 uses of one entry */
+    /* A generation comes again after 2^32 uses of one entry. One whole store: half of one, read as a whole soon after, waits
+     * for every store before it, those to lines that the worker has included. */
+    rk_store_relaxed(&ticket->id, ticket->id + (1ull << 32));
     ticket->state = RK_TICKET_RESERVED;
     ticket->flags = 0;
     tickets->used++;
@@ -116,7 +130,7 @@ static inline uint32_t rk_ticket_index(const struct rk_tickets *tickets, const s
 static inline void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_FREE;
-    ticket->next = tickets->free_head;
+    ticket->next_free = tickets->free_head;
     tickets->free_head = rk_ticket_index(tickets, ticket);
     tickets->used--;
 }

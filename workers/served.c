@@ -14,10 +14,7 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     *out = NULL;
     int result = rk_params_check(&message->params);
     struct rk_served *served = result == 0 ? calloc(1, sizeof *served) : NULL;
-    void *slots_memory = result == 0 ? malloc(rk_slots_bytes(message->params.ring_slots)) : NULL;
-    if (served == NULL || slots_memory == NULL) {
-        free(served);
-        free(slots_memory);
+    if (served == NULL) {
         close(request_fd);
         close(bell_fd);
         return result != 0 ? result : -ENOMEM;
@@ -27,8 +24,6 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     served->snapshot = (message->flags & RK_PEER_SNAPSHOT) != 0;
     served->mask = message->params.ring_slots - 1;
     served->bell.fd = -1;
-    served->slots_memory = slots_memory;
-    rk_slots_init(&served->slots, message->params.ring_slots, slots_memory);
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         served->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
         served->response[i] = (struct rk_segment)RK_SEGMENT_INIT;
@@ -57,7 +52,6 @@ void rk_served_destroy(struct rk_served *served)
     }
     rk_segment_finish(&served->bell);
     rk_slab_finish(&served->slab);
-    free(served->slots_memory);
     free(served);
 }
 
@@ -106,12 +100,13 @@ int rk_served_add_segment(struct rk_served *served, uint32_t id, uint64_t bytes,
 
 /** The request says how far the client has read; what it has read is free for responses. False: it claims nonsense, or
  * has published more requests than it has room for answers. */
-static bool free_consumed(struct rk_served *served, uint16_t low_bits)
+static inline bool free_consumed(struct rk_served *served, uint16_t low_bits)
 {
     uint64_t unread = (uint16_t)((uint16_t)served->position - low_bits);
     uint64_t consumed = served->position - unread;
-    if (unread >= served->mask || consumed < served->consumed || unread > served->position) return false;
-    while (served->consumed < consumed) rk_slots_free(&served->slots, served->consumed++);
+    if (unread > served->mask - RK_SLOTS_SPARE || consumed < served->consumed || unread > served->position)
+        return false;
+    served->consumed = consumed;
     return true;
 }
 
@@ -152,14 +147,14 @@ static inline void publish(struct rk_served *served, struct rk_response_slot *sl
     slot->code = code;
     slot->status = (uint16_t)status;
     uint64_t load = position - served->consumed;
-    uint16_t next = rk_slots_next(&served->slots, load);
-    slot->next = next;
+    uint32_t at = served->slot, next = rk_slots_next(at, load, served->mask);
+    slot->next = (uint16_t)next;
     slot->kind = (uint8_t)kind;
     /* SYNC R2 release: pairs with rk_lane_ready */
     rk_store_release(&slot->sequence, position + 1);
     rk_publish(served->client_state, served->client_bell);
-    rk_slots_advance(&served->slots, position, load);
-    if (load >= RK_DEEP) rk_prefetch_write(&served->responses[rk_slots_ahead(&served->slots)]);
+    served->slot = next;
+    if (load >= RK_DEEP) rk_prefetch_write(&served->responses[rk_slot_line(at + RK_WRITE_AHEAD, served->mask)]);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
@@ -236,6 +231,6 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         enum rk_take found = find_block(served, &slot->payload.block, handling);
         if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) return found;
     }
-    served->next_request = &served->requests[next];
+    served->next_request = &served->requests[rk_slot_line(next, served->mask)];
     return RK_UNLIKELY(cancelled) ? skip(served, handling->ticket) : RK_TAKE_REQUEST;
 }

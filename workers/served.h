@@ -19,16 +19,16 @@ struct rk_served {
     /* Hot: one look at an idle session touches this line and the slot. */
     const struct rk_request_slot *next_request; /* slot that the client announced */
     uint64_t position;                          /* next request, and next response */
+    uint64_t consumed;                          /* responses the client has read */
     const struct rk_request_slot *requests;
-    uint32_t mask;
-    bool open;    /* lane is open */
-    bool fenced;  /* no membarrier on one of the sides */
-    bool stalled; /* next request waits for a segment that has not come yet */
-    bool snapshot;
-    struct rk_response_header *response_header;
     struct rk_response_slot *responses;
-    uint64_t consumed; /* responses the client has read */
-    struct rk_slots slots;
+    struct rk_response_header *response_header;
+    uint32_t mask;
+    uint32_t slot; /* of the next response, already announced */
+    bool open;     /* lane is open */
+    bool fenced;   /* no membarrier on one of the sides */
+    bool stalled;  /* next request waits for a segment that has not come yet */
+    bool snapshot;
     const struct rk_lane_request *lane_page;
     const uint32_t *client_state; /* rk_waiter.state of the client */
     uint32_t *client_bell;
@@ -45,7 +45,6 @@ struct rk_served {
     uint64_t response_bytes; /* slab bytes, base and extra */
     struct rk_segment bell;
     struct rk_slab slab;
-    void *slots_memory;
     int control_fd; /* to announce extra segments; not owned */
 };
 
@@ -77,7 +76,7 @@ static inline bool rk_served_ready(const struct rk_served *served)
 /** The slot that the next response goes to: the worker's alone until it is published. */
 static inline struct rk_response_slot *rk_served_response_slot(struct rk_served *served)
 {
-    return &served->responses[served->slots.next];
+    return &served->responses[rk_slot_line(served->slot, served->mask)];
 }
 
 /** Enter the next request (rk_served_ready() was true): copied out and checked into *handling, whose fields of the reply are

@@ -19,7 +19,7 @@
 
 #define SLOTS 8u
 #define PAYLOAD_BYTES_MAX 100000u
-#define MANY (SLOTS - 1)
+#define MANY (SLOTS - RK_SLOTS_SPARE)
 
 /* One client's memory and the worker's view of it. */
 struct guest {

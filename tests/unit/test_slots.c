@@ -1,161 +1,142 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer's account of its slots, against a model: never a slot that is in use, always the announced one, at any depth
- * and wherever the counters stand. */
+/* Which slot comes next: never one that is in use, at any depth; two lines for a caller that waits, every line in turn for a
+ * deep pipeline. */
 #include "random.h"
 #include "slots.h"
+#include <rask/limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-/* What the test knows about the writer of `slots`. */
+/* A writer, and the lines that its messages in flight lie in. */
 struct model {
-    struct rk_slots slots;
     uint32_t count;
+    uint32_t slot;     /* announced */
     uint64_t position; /* next message */
     uint64_t oldest;   /* first message that is not free yet */
-    uint32_t announced;
-    uint16_t *slot_of; /* by position % count */
-    bool *in_use;
-    void *memory;
+    uint32_t line_of[RASK_RING_SLOTS_MAX];
+    bool in_use[RASK_RING_SLOTS_MAX];
 };
 
-static void model_start(struct model *m, uint32_t count, uint64_t position, uint64_t queue_start)
+static struct model m;
+
+static void model_start(uint32_t count)
 {
-    *m = (struct model){.count = count, .position = position, .oldest = position};
-    m->memory = malloc(rk_slots_bytes(count));
-    m->slot_of = calloc(count, sizeof *m->slot_of);
-    m->in_use = calloc(count, sizeof *m->in_use);
-    assert_true(m->memory != NULL && m->slot_of != NULL && m->in_use != NULL);
-    rk_slots_init(&m->slots, count, m->memory);
-    assert_int_equal(m->slots.next, 0);
-    /* The queue's counters only matter modulo the number of slots. */
-    m->slots.oldest += queue_start;
-    m->slots.youngest += queue_start;
+    memset(&m, 0, sizeof m);
+    m.count = count;
 }
 
-static void model_end(struct model *m)
+static uint32_t depth(void)
 {
-    free(m->memory);
-    free(m->slot_of);
-    free(m->in_use);
+    return (uint32_t)(m.position - m.oldest);
 }
 
-static uint32_t depth(const struct model *m)
+static uint32_t announced_line(void)
 {
-    return (uint32_t)(m->position - m->oldest);
+    return rk_slot_line(m.slot, m.count - 1);
 }
 
-static void publish(struct model *m)
+static void publish(void)
 {
-    uint32_t slot = m->slots.next;
-    assert_int_equal(slot, m->announced);
-    assert_true(slot < m->count);
-    assert_false(m->in_use[slot]);
-    m->in_use[slot] = true;
-    m->slot_of[m->position % m->count] = (uint16_t)slot;
-    m->announced = rk_slots_next(&m->slots, depth(m));
-    rk_slots_advance(&m->slots, m->position, depth(m));
-    assert_true(m->announced < m->count);
-    assert_false(m->in_use[m->announced]);
-    m->position++;
-    for (uint64_t position = m->oldest; position < m->position; position++)
-        assert_int_equal(rk_slots_of(&m->slots, position), m->slot_of[position % m->count]);
+    uint32_t line = announced_line();
+    assert_true(m.slot < m.count && line < m.count);
+    assert_false(m.in_use[line]);
+    m.in_use[line] = true;
+    m.line_of[m.position % m.count] = line;
+    m.slot = rk_slots_next(m.slot, depth(), m.count - 1);
+    m.position++;
+    assert_false(m.in_use[announced_line()]);
 }
 
-static void release(struct model *m)
+static void release(void)
 {
-    m->in_use[m->slot_of[m->oldest % m->count]] = false;
-    rk_slots_free(&m->slots, m->oldest++);
+    m.in_use[m.line_of[m.oldest++ % m.count]] = false;
 }
 
-/* A walk with changing depth: bursts up, drains, ping-pong. At most count - 1 messages are in flight. */
-static void walk(uint32_t count, uint64_t position, uint64_t queue_start, uint64_t *random, unsigned steps)
+static uint32_t most(void)
 {
-    struct model m;
-    model_start(&m, count, position, queue_start);
+    return m.count - RK_SLOTS_SPARE;
+}
+
+static void walk(uint32_t count, uint64_t *random, unsigned steps)
+{
+    model_start(count);
     uint32_t wanted = 1;
     for (unsigned step = 0; step < steps; step++) {
-        if (step % 16 == 0) wanted = random_below(random, count);
-        bool up = depth(&m) < wanted || (depth(&m) < count - 1 && random_below(random, 4) == 0);
-        if (up && depth(&m) < count - 1)
-            publish(&m);
-        else if (depth(&m) > 0)
-            release(&m);
+        if (step % 16 == 0) wanted = random_below(random, random_below(random, 2) ? 4 : most() + 1);
+        bool up = depth() < wanted || random_below(random, 4) == 0;
+        if (up && depth() < most())
+            publish();
+        else if (depth() > 0)
+            release();
     }
-    while (depth(&m) < count - 1) publish(&m);
-    while (depth(&m) > 0) release(&m);
-    model_end(&m);
+    while (depth() < most()) publish();
+    while (depth() > 0) release();
 }
 
-static void test_random_depths_agree_with_a_model(void **state)
+static void test_the_announced_slot_is_never_in_use(void **state)
 {
     (void)state;
     uint64_t random = random_seed();
-    static const uint32_t counts[] = {8, 16, 64, 256};
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) walk(counts[i], 0, 0, &random, 5000);
-    walk(RASK_RING_SLOTS_MAX, 0, 0, &random, 2000);
+    for (uint32_t count = RASK_RING_SLOTS_MIN; count <= 512; count *= 2)
+        for (unsigned round = 0; round < 20; round++) walk(count, &random, 3000);
+    walk(RASK_RING_SLOTS_MAX, &random, 20000);
 }
 
-static void test_counters_near_their_wrap_agree_with_a_model(void **state)
+static void test_every_slot_has_a_line_of_its_own(void **state)
 {
     (void)state;
-    uint64_t random = random_seed();
-    static const uint64_t starts[] = {UINT16_MAX - 20ull, UINT32_MAX - 20ull, (1ull << 48) - 20};
-    for (uint32_t count = 8; count <= 256; count *= 2) {
-        for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
-            walk(count, starts[i], starts[i] / count * count, &random, 500);
-        walk(count, UINT64_MAX - 5000, 0ull - 2 * count, &random, 500);
+    for (uint32_t count = RASK_RING_SLOTS_MIN; count <= RASK_RING_SLOTS_MAX; count *= 2) {
+        model_start(count);
+        for (uint32_t slot = 0; slot < count; slot++) {
+            uint32_t line = rk_slot_line(slot, count - 1);
+            assert_true(line < count);
+            assert_false(m.in_use[line]);
+            m.in_use[line] = true;
+        }
     }
 }
 
 static void test_one_at_a_time_alternates_between_two_slots(void **state)
 {
-    struct model m;
     uint32_t seen[2];
     (void)state;
-    model_start(&m, 256, 0, 0);
+    model_start(256);
     for (unsigned i = 0; i < 1000; i++) {
-        uint32_t slot = m.slots.next;
-        if (i < 2) seen[i] = slot;
-        assert_int_equal(slot, seen[i % 2]);
-        publish(&m);
-        release(&m);
+        uint32_t line = announced_line();
+        if (i < 2) seen[i] = line;
+        assert_int_equal(line, seen[i % 2]);
+        publish();
+        release();
     }
     assert_int_not_equal(seen[0], seen[1]);
-    model_end(&m);
 }
 
-static void test_deep_pipeline_passes_every_slot_in_the_same_order(void **state)
+static void test_deep_pipeline_passes_every_slot_in_order(void **state)
 {
-    enum { COUNT = 64, DEPTH = 32 };
-    struct model m;
-    uint16_t round[COUNT];
+    enum { COUNT = 256, DEPTH = 32 };
     (void)state;
-    model_start(&m, COUNT, 0, 0);
-    for (unsigned i = 0; i < DEPTH; i++) publish(&m);
-    for (unsigned i = 0; i < 4 * COUNT; i++) { /* past the start, whose first steps are shallow */
-        release(&m);
-        publish(&m);
-    }
+    model_start(COUNT);
+    for (unsigned i = 0; i < DEPTH; i++) publish();
     for (unsigned i = 0; i < 3 * COUNT; i++) {
-        release(&m);
-        if (i >= COUNT) assert_int_equal(m.slots.next, round[i % COUNT]);
-        round[i % COUNT] = (uint16_t)m.slots.next;
-        publish(&m);
+        uint32_t before = m.slot;
+        release();
+        publish();
+        assert_int_equal(m.slot, (before + 1) % COUNT);
     }
-    model_end(&m);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_depths_agree_with_a_model),
-        cmocka_unit_test(test_counters_near_their_wrap_agree_with_a_model),
+        cmocka_unit_test(test_the_announced_slot_is_never_in_use),
+        cmocka_unit_test(test_every_slot_has_a_line_of_its_own),
         cmocka_unit_test(test_one_at_a_time_alternates_between_two_slots),
-        cmocka_unit_test(test_deep_pipeline_passes_every_slot_in_the_same_order),
+        cmocka_unit_test(test_deep_pipeline_passes_every_slot_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
