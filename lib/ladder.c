@@ -83,21 +83,29 @@ void rk_ladder_init(struct rk_ladder *ladder, uint32_t mode, uint32_t parties)
     rk_ladder_share(ladder, parties);
 }
 
-void rk_ladder_found_again(struct rk_ladder *ladder)
+static void spun_in_vain(struct rk_ladder *ladder)
 {
-    ladder->misses = 0;
-    ladder->hold = HOLD_MIN;
+    if (++ladder->misses < MISSES_MAX) return;
+    ladder->misses = MISSES_MAX - 1; /* one try in vain is enough the next time */
+    ladder->held = ladder->hold;
+    if (ladder->hold < HOLD_MAX) ladder->hold *= 2;
+}
+
+void rk_ladder_found_again(struct rk_ladder *ladder, bool yielded)
+{
+    if (yielded && ladder->spins > 0) {
+        spun_in_vain(ladder);
+    } else {
+        ladder->misses = 0;
+        ladder->hold = HOLD_MIN;
+    }
 }
 
 void rk_ladder_slept(struct rk_ladder *ladder, uint64_t slept_ns)
 {
     if (ladder->mode != RASK_WAIT_HYBRID) return;
-    if (ladder->held > 0) {
-        if (slept_ns < RK_SHORT_SLEEP_NS) ladder->held--;
-        return;
-    }
-    if (++ladder->misses < MISSES_MAX) return;
-    ladder->misses = MISSES_MAX - 1; /* one try in vain is enough the next time */
-    ladder->held = ladder->hold;
-    if (ladder->hold < HOLD_MAX) ladder->hold *= 2;
+    if (ladder->held == 0)
+        spun_in_vain(ladder);
+    else if (slept_ns < RK_SHORT_SLEEP_NS)
+        ladder->held--;
 }

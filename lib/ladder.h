@@ -59,12 +59,13 @@ static inline bool rk_ladder_spins(const struct rk_ladder *ladder)
 }
 
 /** Out of line part of rk_ladder_found(). */
-void rk_ladder_found_again(struct rk_ladder *ladder);
+void rk_ladder_found_again(struct rk_ladder *ladder, bool yielded);
 
-/** The wait ended before it had to sleep. */
-static inline void rk_ladder_found(struct rk_ladder *ladder)
+/** The wait ended before it had to sleep. `yielded`: only after this party had given its processor away, so spinning was as
+ * much in vain as before a sleep. */
+static inline void rk_ladder_found(struct rk_ladder *ladder, bool yielded)
 {
-    if (RK_UNLIKELY(ladder->misses != 0)) rk_ladder_found_again(ladder);
+    if (RK_UNLIKELY(ladder->misses != 0 || yielded)) rk_ladder_found_again(ladder, yielded);
 }
 
 /** Does rk_ladder_slept() want to know how long the sleep that comes was? Then the clock is read around it. */

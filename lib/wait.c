@@ -107,7 +107,7 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
         slept = true;
     }
     if (slept) return 0;
-    if (RK_LIKELY(spins)) rk_ladder_found(ladder);
+    if (RK_LIKELY(spins)) rk_ladder_found(ladder, yields < ladder->yields);
     note_awake(s);
     return 0;
 }

@@ -49,8 +49,10 @@ void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const 
 /** Can this worker still sleep with one more session? Past the words of one futex_waitv it needs a ring, made now. */
 static bool has_place(struct rk_worker *worker)
 {
-    if (worker->session_count >= RASK_SESSIONS_MAX)
-        return rk_error(-EBUSY, "this worker has its limit of %u sessions", RASK_SESSIONS_MAX) == 0;
+    if (worker->session_count >= RASK_SESSIONS_MAX) {
+        rk_error(-EBUSY, "this worker has its limit of %u sessions", RASK_SESSIONS_MAX);
+        return false;
+    }
     if (worker->session_count < RASK_SESSIONS_MAX_CLASSIC || worker->crowd != NULL) return true;
     if (rk_crowd_create(&worker->crowd) == 0) return true;
     char why[256];

@@ -219,9 +219,9 @@ static void lighten(struct rk_worker *worker)
 }
 
 /** A wait ended without a sleep. */
-static inline void note_awake(struct rk_worker *worker, bool spun)
+static inline void note_awake(struct rk_worker *worker, bool spun, bool yielded)
 {
-    if (spun) rk_ladder_found(&worker->ladder);
+    if (spun) rk_ladder_found(&worker->ladder, yielded);
     if (rk_nap_awake(&worker->nap)) lighten(worker);
 }
 
@@ -243,7 +243,7 @@ int rk_worker_serve(struct rk_worker *worker)
         if (RK_UNLIKELY(rk_worker_called(worker))) rk_worker_control(worker);
         if (RK_UNLIKELY(worker->stopping)) break;
         if (round_of_turns(worker)) {
-            if (!slept) note_awake(worker, spins);
+            if (!slept) note_awake(worker, spins, yields > 0);
             slept = false;
             yields = 0;
         } else if (ladder->spins == UINT32_MAX) {
