@@ -157,7 +157,7 @@ static void catch_signals(void)
     handled = 0;
 }
 
-/** Submit a request that takes 600 ms, with a signal after 200 ms. */
+/** Submit a request that takes 600 ms, with a signal after 225 ms. */
 static struct rask *begin(uint32_t flags, uint64_t *ticket, struct waker *waker, pthread_t *thread)
 {
     struct rask_options options = RASK_OPTIONS_INIT;
@@ -170,7 +170,10 @@ static struct rask *begin(uint32_t flags, uint64_t *ticket, struct waker *waker,
     memcpy(request.data, "600", 3);
     assert_int_equal(rask_submit(s, &request, 0, 3, NULL), 0);
     *ticket = request.ticket;
-    *waker = (struct waker){.after_ms = 200, .signal = SIGUSR1, .thread = pthread_self(), .to_thread = true};
+    *waker = (struct waker){.after_ms = 225,
+                            .signal = SIGUSR1, /* between two looks at the socket */
+                            .thread = pthread_self(),
+                            .to_thread = true};
     send_signal_later(thread, waker);
     return s;
 }

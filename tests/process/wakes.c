@@ -87,7 +87,9 @@ static void receive(struct party *party, uint32_t number, bool spell)
         else
             sleep_until(party, number);
     }
-    if (rk_nap_awake(&party->nap) && rk_membarrier_register()) rk_park_lighten(&party->own.waiter->state);
+    bool forgets = next_random(&party->random) % 8 == 0; /* or the fence would be left only after a spell */
+    if (forgets) party->nap = (struct rk_nap){0};
+    if ((rk_nap_awake(&party->nap) || forgets) && rk_membarrier_register()) rk_park_lighten(&party->own.waiter->state);
 }
 
 /** From nothing to some 20 us, in steps that fall between the steps of the other side. */
