@@ -80,25 +80,28 @@ static void disarm(struct rk_crowd *crowd, int *groups, int *refused)
         io_uring_submit_and_wait(&crowd->ring, 1);
 }
 
-static int wait_for_any(struct rk_crowd *crowd, const struct rk_wait_word *words, uint32_t count, uint64_t limit_ns,
+/** The kernel tells a time-out or a signal only if nothing was submitted by the same call, so the completions and the clock
+ * decide. */
+static int wait_for_any(struct rk_crowd *crowd, const struct rk_wait_word *words, uint32_t count, uint64_t deadline_ns,
                         int *refused)
 {
-    int groups = arm(crowd, words, count);
-    int result = rk_ring_wait(&crowd->ring, limit_ns);
+    uint64_t now_ns = deadline_ns != 0 ? rask_now_ns() : 0;
+    uint64_t limit_ns = deadline_ns == 0 ? UINT64_MAX : deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    int armed = arm(crowd, words, count), out = armed;
+    rk_ring_wait(&crowd->ring, limit_ns);
     *refused = 0;
-    collect(crowd, &groups, refused);
-    disarm(crowd, &groups, refused);
-    if (result == -ETIME) return -ETIMEDOUT;
-    return result == -EINTR ? result : 0;
+    collect(crowd, &out, refused);
+    bool woken = out < armed;
+    disarm(crowd, &out, refused);
+    if (woken) return 0;
+    return deadline_ns != 0 && rask_now_ns() >= deadline_ns ? -ETIMEDOUT : -EINTR;
 }
 
 int rk_crowd_wait(struct rk_crowd *crowd, const struct rk_wait_word *words, uint32_t count, uint64_t deadline_ns)
 {
     RK_CHECK(count >= 1 && count <= RK_CROWD_WORDS_MAX);
     int refused;
-    uint64_t now_ns = deadline_ns != 0 ? rask_now_ns() : 0;
-    uint64_t limit_ns = deadline_ns == 0 ? UINT64_MAX : deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    return wait_for_any(crowd, words, count, limit_ns, &refused);
+    return wait_for_any(crowd, words, count, deadline_ns, &refused);
 }
 
 /** Two words: nothing changes, so it sleeps; the second one rings while it is armed, so it wakes. */
@@ -107,7 +110,7 @@ static int self_test(struct rk_crowd *crowd)
     uint32_t value[2] = {0, 0};
     const struct rk_wait_word words[2] = {{&value[0], 0}, {&value[1], 0}};
     int refused = 0;
-    int result = wait_for_any(crowd, words, 2, SHORT_NS, &refused);
+    int result = wait_for_any(crowd, words, 2, rk_deadline_after(SHORT_NS), &refused);
     if (refused != 0) return refused;
     if (result != -ETIMEDOUT) return -EIO;
     int groups = arm(crowd, words, 2);
