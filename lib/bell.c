@@ -16,10 +16,15 @@
 
 static bool registered;
 
-static void register_once(void)
+bool rk_fence_wanted(void)
 {
     const char *wanted = getenv("RASK_BARRIER");
-    if (wanted != NULL && strcmp(wanted, "fence") == 0) return;
+    return wanted != NULL && strcmp(wanted, "fence") == 0;
+}
+
+static void register_once(void)
+{
+    if (rk_fence_wanted()) return;
     registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
@@ -73,6 +78,41 @@ void rk_park_withdraw(uint32_t *state)
 void rk_park_barrier(void)
 {
     rk_heavy_barrier();
+}
+
+void rk_park_lighten(uint32_t *state)
+{
+    rk_store_release(state, rk_load_relaxed(state) & ~RK_WAITER_FENCED);
+}
+
+void rk_nap_begin(struct rk_nap *nap)
+{
+    nap->awake = 0;
+    if (nap->parks < RK_NAP_PARKS_MAX && ++nap->parks == RK_NAP_PARKS_MAX) nap->fenced = true;
+}
+
+bool rk_nap_announce(const struct rk_nap *nap, uint32_t *state)
+{
+    uint32_t before = rk_load_relaxed(state);
+    /* SYNC R4 release, then rk_nap_barrier: pairs with rk_publish */
+    rk_store_release(state, before | RK_WAITER_PARKED | (nap->fenced ? RK_WAITER_FENCED : 0));
+    return (before & RK_WAITER_FENCED) == 0;
+}
+
+void rk_nap_barrier(bool heavy)
+{
+    if (heavy)
+        rk_heavy_barrier();
+    else
+        rk_full_fence();
+}
+
+bool rk_nap_awake_again(struct rk_nap *nap)
+{
+    if (++nap->awake < RK_NAP_AWAKE_MAX) return false;
+    bool was_fenced = nap->fenced;
+    *nap = (struct rk_nap){0};
+    return was_fenced;
 }
 
 static int outcome(long result)

@@ -16,8 +16,17 @@
  * during the call. If a ringer's store comes before that point, it is visible to the sleeper's second look. If it comes
  * after, the ringer's later load of `state` sees PARKED, and it bumps the bell: before the sleeper's wait, which then
  * returns at once because the value differs, or after, and the wake finds it. `seen` is read before the look, so a bump
- * between look and wait is never missed. Where one of the two is not registered, `state` carries FENCED and both sides
- * execute a full fence instead.
+ * between look and wait is never missed.
+ *
+ * FENCED in `state` asks ringers for a full fence between store and load, and then a full fence is enough on the
+ * sleeper's side, too: of two parties that each store, fence and load the other's word, one sees the other's store. It is
+ * set
+ *   - for good, before the peer gets the memory, where a party is not registered (the kernel lacks membarrier);
+ *   - for a while, by a sleeper that parks often, because the heavy barrier interrupts every registered process that
+ *     runs. A ringer may have loaded the state just before FENCED was set, and not fenced: so the announcement that sets
+ *     it is followed by a heavy barrier (rk_nap_announce() says when), which that ringer cannot escape. After it every
+ *     load of a ringer sees FENCED. Taking it away again needs nothing, for the next announcement sees that the
+ *     word is not FENCED and asks for the heavy barrier; a ringer that still sees FENCED only fences once too often.
  *
  * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it. */
 #ifndef RK_BELL_H
@@ -32,6 +41,9 @@
 /** Register this process for the heavy barrier; once, repeated calls are cheap. False where the kernel refuses (then the
  * process must ask for FENCED). RASK_BARRIER=fence in the environment forces false. */
 bool rk_membarrier_register(void);
+
+/** Does RASK_BARRIER=fence ask for it? */
+bool rk_fence_wanted(void);
 
 /** Full barrier on every running registered thread of the machine (membarrier GLOBAL_EXPEDITED), and here. */
 void rk_heavy_barrier(void);
@@ -55,6 +67,38 @@ static inline void rk_publish(const uint32_t *state, uint32_t *bell)
 void rk_park_announce(uint32_t *state);
 void rk_park_withdraw(uint32_t *state);
 void rk_park_barrier(void);
+
+/** What a sleeper remembers of its sleeps, to choose between the two barriers. Private. */
+struct rk_nap {
+    uint32_t parks; /* since it was last busy for long; at most RK_NAP_PARKS_MAX */
+    uint32_t awake; /* waits since that ended without a sleep */
+    bool fenced;    /* it parks often: announcements set FENCED */
+};
+/** Sleeps until the fence is switched on, and waits without a sleep until it is switched off. */
+#define RK_NAP_PARKS_MAX 4u
+#define RK_NAP_AWAKE_MAX 1024u
+
+/** This party is about to sleep: how often it does decides how. Once before the announcements. */
+void rk_nap_begin(struct rk_nap *nap);
+
+/** rk_park_announce(), with FENCED if this party parks often. True: ringers of this word may not fence yet, so the barrier
+ * that follows has to be the heavy one. */
+bool rk_nap_announce(const struct rk_nap *nap, uint32_t *state);
+
+/** The barrier between announcement and second look: heavy, or a fence where every word was FENCED before. */
+void rk_nap_barrier(bool heavy);
+
+/** Out of line part of rk_nap_awake(). */
+bool rk_nap_awake_again(struct rk_nap *nap);
+
+/** A wait ended without a sleep. True: this party is busy again, and rk_park_lighten() is due for each of its words. */
+static inline bool rk_nap_awake(struct rk_nap *nap)
+{
+    return RK_UNLIKELY(nap->parks != 0) && rk_nap_awake_again(nap);
+}
+
+/** Publishers of this word need not fence any more. Not for words that are FENCED for good. */
+void rk_park_lighten(uint32_t *state);
 
 /** One word to wait on: wait while *word == seen. */
 struct rk_wait_word {

@@ -45,13 +45,10 @@ static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct r
     return result;
 }
 
-int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
-              struct rask_completion *out)
+/** rask_call() once signals are hidden. */
+static int call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
+                struct rask_completion *out)
 {
-    if (RK_UNLIKELY(rk_session_forked(s))) {
-        fill_failure(out, RASK_UNAVAILABLE);
-        return rk_session_refuse_child();
-    }
     uint64_t deadline_ns = RK_LIKELY(timeout_ns == 0) ? 0 : rk_deadline_after(timeout_ns);
     struct rk_ticket *ticket;
     int result = RK_LIKELY(method < s->method_count)
@@ -69,6 +66,20 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
     result = rk_wait_for(s, ticket, 0, out);
     RK_CHECK(result == 0);
     return RK_LIKELY(out->status == RASK_OK) ? 0 : -rask_status_errno(out->status);
+}
+
+int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
+              struct rask_completion *out)
+{
+    if (RK_UNLIKELY(rk_session_forked(s))) {
+        fill_failure(out, RASK_UNAVAILABLE);
+        return rk_session_refuse_child();
+    }
+    if (RK_LIKELY(!s->interruptible)) return call(s, method, data, length, timeout_ns, out);
+    s->interruptible = false; /* the caller has no ticket yet with which it could go on */
+    int result = call(s, method, data, length, timeout_ns, out);
+    s->interruptible = true;
+    return result;
 }
 
 int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn write, rask_read_fn read, void *user,

@@ -50,7 +50,9 @@ static int options_check(const struct rask_options *options, struct rask_options
                             options->size, sizeof *options);
         *full = *options;
     }
-    if (full->flags != 0) return rk_error(-EINVAL, "options: flags is %#x, must be 0", full->flags);
+    if ((full->flags & ~RASK_OPTION_INTERRUPTIBLE) != 0)
+        return rk_error(-EINVAL, "options: flags is %#x, of which only RASK_OPTION_INTERRUPTIBLE (%#x) is known",
+                        full->flags, RASK_OPTION_INTERRUPTIBLE);
     for (size_t i = 0; i < sizeof full->reserved / sizeof full->reserved[0]; i++)
         if (full->reserved[i] != 0) return rk_error(-EINVAL, "options: reserved[%zu] must be 0", i);
     int mode = rk_wait_mode_resolve(full->wait_mode);
@@ -89,6 +91,7 @@ int rk_session_create(struct rask **out, const struct rask_options *options)
     memset(s, 0, sizeof *s);
     s->options = full;
     s->params = params_of(&full);
+    s->interruptible = (full.flags & RASK_OPTION_INTERRUPTIBLE) != 0;
     s->socket = -1;
     s->control_word = &no_news;
     s->bell = s->control = (struct rk_segment)RK_SEGMENT_INIT;

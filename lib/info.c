@@ -51,13 +51,15 @@ int rask_info(const struct rask *s, struct rask_info *info)
         .supervisor_pid = s->supervisor_pid,
         .bytes_mapped = bytes_mapped(s),
         .rescues = s->rescues,
+        .parks = s->parks,
         .requests = s->requests,
         .moved = s->moved,
     };
     memcpy(info->plugin, s->plugin, sizeof info->plugin);
     memcpy(info->plugin_version, s->plugin_version, sizeof info->plugin_version);
     memcpy(info->engine, s->engine, sizeof info->engine);
-    snprintf(info->barrier, sizeof info->barrier, "%s", s->fenced ? "fence" : "membarrier");
+    const char *barrier = s->fenced ? "fence" : s->nap.fenced ? "fence (parks)" : "membarrier";
+    snprintf(info->barrier, sizeof info->barrier, "%s", barrier);
     return 0;
 }
 

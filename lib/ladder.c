@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Wait modes, the spin budget, and how many processors there are to spin on. */
+/* Wait modes, the spin budget, and what hybrid learns; see ladder.h. */
 #include "ladder.h"
 #include "atomic.h"
 #include "clock.h"
 #include "error.h"
 #include <errno.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,68 +50,62 @@ static uint32_t look_cost_ns(void)
     return best / LOOKS > 0 ? (uint32_t)(best / LOOKS) : 1;
 }
 
-/** "QUOTA PERIOD" (v2) or "QUOTA" with the usual period (v1), in whole processors; "max" and -1 mean none. */
-static uint32_t quota(const char *path)
-{
-    long long granted_us = -1, period_us = -1;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return UINT32_MAX;
-    int fields = fscanf(file, "%lld %lld", &granted_us, &period_us);
-    fclose(file);
-    if (fields < 1 || granted_us <= 0) return UINT32_MAX;
-    if (fields < 2 || period_us <= 0) period_us = 100000;
-    return (uint32_t)((granted_us + period_us - 1) / period_us);
-}
-
-/** The quota of this process's own cgroup and of each one above it, in whole processors (v2); of the v1 mount's root. */
-static uint32_t cgroup_cpus(void)
-{
-    uint32_t cpus = quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    char line[512], path[640];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    if (file == NULL) return cpus;
-    while (fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "0::/", 4) != 0) continue;
-        for (char *cut = line + strlen(line); cut != NULL; cut = strrchr(line + 3, '/')) {
-            *cut = '\0';
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", line + 3);
-            uint32_t here = quota(path);
-            if (here < cpus) cpus = here;
-        }
-    }
-    fclose(file);
-    return cpus;
-}
-
-uint32_t rk_cpus_usable(void)
-{
-    cpu_set_t set;
-    uint32_t cpus = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = (uint32_t)CPU_COUNT(&set);
-    uint32_t limited = cgroup_cpus();
-    if (limited < cpus) cpus = limited;
-    return cpus > 0 ? cpus : 1;
-}
+#define MISSES_MAX 2u
+#define HOLD_MIN 4u
+#define HOLD_MAX 256u
 
 /** What spinning may cost in hybrid mode: a wake-up's price, shared among those who spin at the same time. */
-static uint32_t hybrid_budget_ns(uint32_t parties)
+static uint32_t hybrid_budget_ns(uint32_t cpus, uint32_t parties)
 {
-    uint32_t cpus = rk_cpus_usable();
     if (cpus < 2) return 0;
     if (parties <= cpus) return RK_SPIN_BUDGET_NS;
     return (uint32_t)((uint64_t)RK_SPIN_BUDGET_NS * cpus / parties / 2);
 }
 
+void rk_ladder_share(struct rk_ladder *ladder, uint32_t parties)
+{
+    ladder->parties = parties;
+    if (ladder->mode != RASK_WAIT_HYBRID) return;
+    ladder->budget_ns = hybrid_budget_ns(ladder->cpus, parties);
+    ladder->spins = ladder->budget_ns / ladder->look_ns;
+}
+
 void rk_ladder_init(struct rk_ladder *ladder, uint32_t mode, uint32_t parties)
 {
-    *ladder = (struct rk_ladder){.mode = mode};
+    *ladder = (struct rk_ladder){.mode = mode, .look_ns = 1, .cpus = rk_cpus_usable(), .hold = HOLD_MIN};
     if (mode == RASK_WAIT_SPIN) {
         ladder->budget_ns = UINT32_MAX;
         ladder->spins = UINT32_MAX;
     } else if (mode == RASK_WAIT_HYBRID) {
-        ladder->budget_ns = hybrid_budget_ns(parties);
-        ladder->spins = ladder->budget_ns / look_cost_ns();
+        ladder->look_ns = look_cost_ns();
         ladder->yields = RK_YIELDS;
     }
+    rk_ladder_share(ladder, parties);
+}
+
+static void spun_in_vain(struct rk_ladder *ladder)
+{
+    if (++ladder->misses < MISSES_MAX) return;
+    ladder->misses = MISSES_MAX - 1; /* one try in vain is enough the next time */
+    ladder->held = ladder->hold;
+    if (ladder->hold < HOLD_MAX) ladder->hold *= 2;
+}
+
+void rk_ladder_found_again(struct rk_ladder *ladder, bool yielded)
+{
+    if (yielded && ladder->spins > 0) {
+        spun_in_vain(ladder);
+    } else {
+        ladder->misses = 0;
+        ladder->hold = HOLD_MIN;
+    }
+}
+
+void rk_ladder_slept(struct rk_ladder *ladder, uint64_t slept_ns)
+{
+    if (ladder->mode != RASK_WAIT_HYBRID) return;
+    if (ladder->held == 0)
+        spun_in_vain(ladder);
+    else if (slept_ns < RK_SHORT_SLEEP_NS)
+        ladder->held--;
 }

@@ -171,7 +171,7 @@ static void on_lane(struct rask *s, const struct rk_message_lane *message, int r
     if (!(message->flags & RK_PEER_MEMBARRIER) && !s->fenced) {
         s->fenced = true;
         rk_store_release(&s->header->client.state, RK_WAITER_FENCED);
-        rk_full_fence();
+        rk_heavy_barrier(); /* from here on workers of other lanes see it: see bell.h */
     }
     lane->worker = message->worker < s->workers ? message->worker : lane->worker;
     lane->generation = message->generation;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The io_uring engine of the reactor: the only file that knows liburing.
+/* The io_uring engine of the reactor; with reactor_crowd.c the only file that knows liburing.
  *
  * One-shot polls, armed again in the submission that also waits: a poll looks at the descriptor when it is armed, so
  * this is level-triggered, and one system call does both. The time limit is the wait's own (no timeout requests).
@@ -8,8 +8,8 @@
 #include "clock.h"
 #include "reactor.h"
 #include "reactor_engine.h"
+#include "reactor_ring.h"
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static const struct {
     {0, "no flags"},
 };
 
-static int set_up(struct io_uring *ring, unsigned entries, const char **how)
+int rk_ring_set_up(struct io_uring *ring, unsigned entries, const char **how)
 {
     int result = -EINVAL;
     for (size_t i = 0; i < sizeof(set_ups) / sizeof(set_ups[0]) && result == -EINVAL; i++) {
@@ -82,8 +82,7 @@ static int remove_poll(struct io_uring *ring, uint64_t tag)
     return 0;
 }
 
-/* Submit, and wait for one completion at most `limit_ns` (UINT64_MAX: for ever). 0, -ETIME, -EINTR, ... */
-static int submit_and_wait(struct io_uring *ring, uint64_t limit_ns)
+int rk_ring_wait(struct io_uring *ring, uint64_t limit_ns)
 {
     struct io_uring_cqe *cqe = NULL;
     struct __kernel_timespec limit = {.tv_sec = (long long)(limit_ns / 1000000000u),
@@ -96,7 +95,7 @@ static int submit_and_wait(struct io_uring *ring, uint64_t limit_ns)
 static int expect(struct io_uring *ring, uint64_t tag, uint64_t limit_ns)
 {
     for (;;) {
-        int result = submit_and_wait(ring, limit_ns);
+        int result = rk_ring_wait(ring, limit_ns);
         if (result == -EINTR) continue;
         if (result < 0) return result;
         struct io_uring_cqe *cqe;
@@ -130,7 +129,7 @@ int rk_uring_create(void **state, const char **how)
     struct uring_state *uring = malloc(sizeof(*uring));
     *how = "memory";
     if (!uring) return -ENOMEM;
-    int result = set_up(&uring->ring, RING_ENTRIES, how);
+    int result = rk_ring_set_up(&uring->ring, RING_ENTRIES, how);
     if (result < 0) goto fail_memory;
     result = self_test(&uring->ring);
     if (result < 0) {
@@ -204,7 +203,7 @@ static int uring_wait(void *state, uint64_t deadline_ns, struct rk_event *events
         uint64_t now_ns = rask_now_ns();
         limit_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     }
-    int result = submit_and_wait(&uring->ring, limit_ns);
+    int result = rk_ring_wait(&uring->ring, limit_ns);
     unsigned count = collect(&uring->ring, events);
     /* EBUSY: completions did not fit the queue; taking them, as just done, is the cure. */
     if (count > 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN) return (int)count;
@@ -232,7 +231,7 @@ static int probe_multishot(struct io_uring *ring)
         struct io_uring_cqe *cqe;
         io_uring_prep_poll_multishot(sqe, fd, POLLIN);
         sqe->user_data = TAG;
-        if (submit_and_wait(ring, SELF_TEST_NS) == 0 && io_uring_peek_cqe(ring, &cqe) == 0)
+        if (rk_ring_wait(ring, SELF_TEST_NS) == 0 && io_uring_peek_cqe(ring, &cqe) == 0)
             more = cqe->res >= 0 && (cqe->flags & IORING_CQE_F_MORE) != 0;
     }
     if (fd >= 0) close(fd);
@@ -244,7 +243,7 @@ void rk_uring_probe(struct rk_uring_probe *probe)
     *probe = (struct rk_uring_probe){0};
     struct io_uring ring;
     const char *how;
-    probe->available = set_up(&ring, 8, &how);
+    probe->available = rk_ring_set_up(&ring, 8, &how);
     if (probe->available < 0) return;
     struct io_uring_probe *operations = io_uring_get_probe_ring(&ring);
     if (operations) {

@@ -11,6 +11,7 @@
 #ifndef RK_SESSION_H
 #define RK_SESSION_H
 
+#include "bell.h"
 #include "control.h"
 #include "ladder.h"
 #include "lane.h"
@@ -19,7 +20,9 @@
 #include "ticket.h"
 #include <rask/client.h>
 
-/** A waiting client looks at its socket and at its workers' pidfds this often. */
+/** A client with requests in flight looks at its socket and at its workers' pidfds this often while it waits. The
+ * supervisor tells of a worker's death and rings at once; this is for the death of the supervisor, whose workers die with
+ * it: then nobody is left to ring, and a futex wait cannot watch a pidfd. A client with nothing in flight never waits. */
 #define RK_LOOK_NS 50000000u
 /** A worker that is dead but of which the supervisor has said nothing for this long is settled without it. */
 #define RK_DEATH_GRACE_NS 40000000u
@@ -54,6 +57,7 @@ struct rask {
     struct rk_slab slab;
     struct rk_segment request[RK_SEGMENTS_MAX];
     struct rk_ladder ladder;
+    struct rk_nap nap;
 
     /* Cold. */
     struct rk_params params;
@@ -67,7 +71,8 @@ struct rask {
     uint32_t request_segments;
     uint64_t request_bytes; /* slab bytes, base and extra */
     int socket;
-    bool fenced;
+    bool fenced;        /* for good: a party lacks membarrier */
+    bool interruptible; /* RASK_OPTION_INTERRUPTIBLE, and not in a call that hides signals */
     uint32_t id;
     uint32_t workers;
     uint32_t first_worker;
@@ -91,6 +96,7 @@ struct rask {
     uint64_t death_seen_ns;
     uint64_t nearest_deadline_ns;
     uint64_t rescues;
+    uint64_t parks;
     uint64_t requests;
     uint64_t moved;
 };
@@ -172,11 +178,12 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
 
 /* wait.c */
 /** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:
- * none). 0 or -ETIMEDOUT. */
+ * none). 0, -ETIMEDOUT, or -EINTR if s->interruptible. */
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
 /** Run callbacks that are due; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);
-/** Wait for a live ticket that is not a callback's: 0, -ETIMEDOUT, or -EINVAL when a callback took it. */
+/** Wait for a live ticket that is not a callback's: 0, -ETIMEDOUT, -EINTR if s->interruptible, or
+ * -EINVAL when a callback took it. */
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out);
 void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out);
 

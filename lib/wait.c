@@ -24,17 +24,31 @@ static bool done(const struct rask *s, const struct rk_ticket *ticket, uint64_t 
     return (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->finished != finished) || s->callbacks.count > 0;
 }
 
-/** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. */
-static void park(struct rask *s, uint64_t deadline_ns)
+/** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. `first`: of this wait, so
+ * the ladder learns from it. 0 or -EINTR. */
+static int park(struct rask *s, uint64_t deadline_ns, bool first)
 {
+    uint32_t *state = &s->header->client.state;
     /* SYNC R10 acquire: read before the announcement and the second look */
     struct rk_wait_word word = {s->client_bell, rk_load_acquire(s->client_bell)};
-    rk_park_announce(&s->header->client.state);
-    rk_park_barrier();
+    rk_nap_begin(&s->nap);
+    rk_nap_barrier(rk_nap_announce(&s->nap, state));
     int result = 0;
-    if (!rk_session_anything(s)) result = rk_bell_wait(&word, 1, deadline_ns);
+    if (!rk_session_anything(s)) {
+        uint64_t start_ns = first && rk_ladder_times(&s->ladder) ? rask_now_ns() : 0;
+        s->parks++;
+        result = rk_bell_wait(&word, 1, deadline_ns);
+        if (first) rk_ladder_slept(&s->ladder, start_ns != 0 ? rask_now_ns() - start_ns : 0);
+    }
     if (result == -ETIMEDOUT && rk_session_anything(s) && rk_bell_lost(&word, 1)) s->rescues++;
-    rk_park_withdraw(&s->header->client.state);
+    rk_park_withdraw(state);
+    return result == -EINTR ? result : 0;
+}
+
+/** Something came without a sleep; a client that sleeps often and then is busy for long goes back to the light barrier. */
+static inline void note_awake(struct rask *s)
+{
+    if (rk_nap_awake(&s->nap) && !s->fenced && s->header != NULL) rk_park_lighten(&s->header->client.state);
 }
 
 /** The slow side of waiting: everything that needs the time. True when the deadline is over. */
@@ -57,17 +71,26 @@ static inline uint32_t spin(const struct rask *s, const struct rk_ticket *ticket
     return i;
 }
 
+/** One caller and one worker, or one caller and everybody who works for it. */
+static inline void share_processors(struct rask *s)
+{
+    uint32_t parties = 1 + (s->pending > 1 && s->open_count > 1 ? s->open_count : 1);
+    if (RK_UNLIKELY(parties != s->ladder.parties)) rk_ladder_share(&s->ladder, parties);
+}
+
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns)
 {
-    const struct rk_ladder *ladder = &s->ladder;
-    uint32_t left = ladder->spins, yields = ladder->yields;
+    struct rk_ladder *ladder = &s->ladder;
+    share_processors(s);
+    bool spins = rk_ladder_spins(ladder), slept = false;
+    uint32_t left = spins ? ladder->spins : 0, yields = spins ? ladder->yields : 0;
     uint64_t finished = s->finished;
     s->move_pause_ns = s->next_move_ns = 0;
     for (;;) {
         uint32_t looks = left < LOOKS_PER_CLOCK ? left : LOOKS_PER_CLOCK;
         uint32_t looked = spin(s, ticket, looks);
         rk_progress(s);
-        if (RK_LIKELY(done(s, ticket, finished))) return 0;
+        if (RK_LIKELY(done(s, ticket, finished))) break;
         if (left != UINT32_MAX) left -= looked;
         if (looked < looks) continue; /* something came, but not this */
         if (left == 0 && yields > 0) {
@@ -78,8 +101,15 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
         bool over = timed_out(s, deadline_ns);
         if (done(s, ticket, finished)) return 0;
         if (over) return -ETIMEDOUT;
-        if (left == 0) park(s, rk_earlier(deadline_ns, rk_session_next_tick(s)));
+        if (left != 0) continue;
+        int result = park(s, rk_earlier(deadline_ns, rk_session_next_tick(s)), !slept);
+        if (result != 0 && s->interruptible) return result;
+        slept = true;
     }
+    if (slept) return 0;
+    if (RK_LIKELY(spins)) rk_ladder_found(ladder, yields < ladder->yields);
+    note_awake(s);
+    return 0;
 }
 
 void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out)
@@ -118,6 +148,7 @@ static void open_sink(struct rask *s, struct rask_completion *out, uint32_t max)
     s->sink = out;
     s->sink_room = max;
     s->sink_count = 0;
+    note_awake(s);
     struct rk_ticket *ticket;
     while (RK_UNLIKELY(s->sink_room > 0 && (ticket = rk_list_first(&s->tickets, &s->ready)) != NULL)) {
         rk_list_remove(&s->tickets, &s->ready, ticket);

@@ -45,14 +45,16 @@ void rk_probe_kernel(struct rk_finding *finding)
 
 void rk_probe_cpus(struct rk_finding *finding)
 {
-    cpu_set_t set;
-    char value[16];
-    unsigned allowed = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 0;
-    unsigned usable = rk_cpus_usable();
+    struct rk_cpus cpus;
+    char value[16], quota[340] = "no quota";
+    rk_cpus_look(&cpus);
+    unsigned usable = cpus.usable;
     snprintf(value, sizeof(value), "%u", usable);
+    if (cpus.quota_milli != UINT32_MAX)
+        snprintf(quota, sizeof(quota), "quota of %.2f from %s", cpus.quota_milli / 1000.0, cpus.quota_from);
     rk_found(finding, usable < 2 ? RK_FINDING_WEAK : RK_FINDING_FINE, value,
-             "%u usable: affinity allows %u of %ld online%s", usable, allowed, sysconf(_SC_NPROCESSORS_ONLN),
-             usable < allowed ? ", the cgroup's quota fewer" : "");
+             "%u usable: affinity allows %u of %ld online, %s", usable, cpus.affinity, sysconf(_SC_NPROCESSORS_ONLN),
+             quota);
     if (usable < 2) {
         rk_advise(finding, "with one processor caller and worker take turns, and every call costs two wake-ups: allow "
                            "two (taskset, cpuset.cpus, cpu.max)");

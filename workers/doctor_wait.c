@@ -207,9 +207,11 @@ void rk_probe_wait_mode(struct rk_finding *finding)
     if (mode == RASK_WAIT_SPIN) {
         rk_found(finding, RK_FINDING_FINE, name, "spin, %s: never sleeps, one processor per waiting party", why);
     } else if (ladder.budget_ns == 0) {
-        rk_found(finding, RK_FINDING_FINE, name, "%s, %s: sleeps at once", name, why);
+        rk_found(finding, RK_FINDING_FINE, name, "%s, %s: sleeps at once (%u usable processors)", name, why,
+                 ladder.cpus);
     } else {
-        rk_found(finding, RK_FINDING_FINE, name, "%s, %s: one caller and one worker spin %u us each before they sleep",
-                 name, why, ladder.budget_ns / 1000u);
+        rk_found(finding, RK_FINDING_FINE, name,
+                 "%s, %s: %u parties on %u processors spin %u ns each (%u looks) before they sleep, while that helps",
+                 name, why, ladder.parties, ladder.cpus, ladder.budget_ns, ladder.spins);
     }
 }

@@ -3,6 +3,7 @@
  * share memory. A refusal says what each side has. */
 #include "bell.h"
 #include "error.h"
+#include "reactor_crowd.h"
 #include "supervisor_state.h"
 #include <errno.h>
 #include <rask/client.h>
@@ -31,9 +32,25 @@ static void refuse_version(struct rk_client *client, const struct rk_message_hel
         RASK_VERSION, RK_LAYOUT, rk_layout_fingerprint(), hello->version, hello->layout, hello->fingerprint);
 }
 
+/* Can workers sleep on more sessions than one futex_waitv takes? Tried out once, when the first one too many comes. */
+static bool takes_a_crowd(struct rk_supervisor *supervisor, char *why, size_t why_bytes)
+{
+    struct rk_crowd *crowd;
+    snprintf(why, why_bytes, "the engine is classic");
+    if (rk_reactor_engine(supervisor->reactor) != RK_ENGINE_URING) return false;
+    if (supervisor->takes_a_crowd) return true;
+    supervisor->takes_a_crowd = rk_crowd_create(&crowd) == 0;
+    if (supervisor->takes_a_crowd)
+        rk_crowd_destroy(crowd);
+    else
+        snprintf(why, why_bytes, "%s", rask_last_error());
+    return supervisor->takes_a_crowd;
+}
+
 void rk_client_hello(struct rk_client *client, const struct rk_message_hello *hello)
 {
     struct rk_supervisor *supervisor = client->supervisor;
+    char why[256];
     client->params = hello->params;
     client->params.lanes = supervisor->lanes;
     client->flags = hello->flags & RK_PEER_MEMBARRIER;
@@ -45,6 +62,12 @@ void rk_client_hello(struct rk_client *client, const struct rk_message_hello *he
     } else if (session_count(supervisor) >= RASK_SESSIONS_MAX) {
         rk_client_end(client, RK_REFUSED_BUSY, "the supervisor has its limit of %u sessions: close one, or try later",
                       RASK_SESSIONS_MAX);
+    } else if (session_count(supervisor) >= RASK_SESSIONS_MAX_CLASSIC && !takes_a_crowd(supervisor, why, sizeof(why))) {
+        rk_client_end(
+            client, RK_REFUSED_BUSY,
+            "the supervisor has its limit of %u sessions (more, up to %u, need io_uring with FUTEX_WAITV; here: "
+            "%s): close one, or start another supervisor",
+            RASK_SESSIONS_MAX_CLASSIC, RASK_SESSIONS_MAX, why);
     } else {
         client->state = RK_CLIENT_WAITING;
         rk_timer_stop(supervisor->reactor, &client->timer); /* it has its own */

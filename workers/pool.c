@@ -255,6 +255,18 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
                           rk_worker_stage_name(stage));
 }
 
+/* A wake-up that was lost and found by a time-out is a fault of rask or of the kernel: it must not stay unseen. */
+static void report_rescues(const struct rk_member *member)
+{
+    if (!member->status.base) return;
+    const struct rk_status_page *page = member->status.base;
+    uint64_t rescues = rk_load_relaxed(&page->rescues);
+    if (rescues > 0)
+        rk_supervisor_say("worker %u (pid %d) slept through %llu wake-ups and was rescued by its time-out: please "
+                          "report this, and try RASK_BARRIER=fence",
+                          member->index, (int)member->pid, (unsigned long long)rescues);
+}
+
 /* Lets go of the process that is gone. */
 static void drop_process(struct rk_member *member)
 {
@@ -282,6 +294,7 @@ bool rk_member_reap(struct rk_member *member)
     int code = info.si_code == CLD_EXITED ? info.si_status : 0;
     uint32_t stage = stage_of(member);
     report_death(member, signal, code, stage);
+    report_rescues(member);
     drop_process(member);
     uint64_t delay_ns;
     enum rk_policy_action action = step(member, RK_EVENT_DIED, &delay_ns);

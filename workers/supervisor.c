@@ -253,7 +253,8 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
     occupy_standard_streams();
     rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
     raise_file_limit(supervisor);
-    rk_membarrier_register(); /* workers inherit it */
+    if (!rk_membarrier_register() && !rk_fence_wanted() && supervisor->config->private_fd < 0) /* workers inherit it */
+        rk_supervisor_say("barrier: fences on both sides of every message, because the kernel refuses membarrier");
     int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));
     if (result == -EINVAL) *exit_code = RK_EXIT_CONFIG;
     if (result < 0) return result;

@@ -113,8 +113,9 @@ struct rk_supervisor {
     struct rk_timer accept_timer; /* accepting pauses */
     struct rk_timer end_timer;    /* drain time-out, then the last flush */
     bool ever_ready;
-    bool last_words; /* no worker is left; only messages have to go out */
-    uint32_t lanes;  /* of every session */
+    bool takes_a_crowd; /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
+    bool last_words;    /* no worker is left; only messages have to go out */
+    uint32_t lanes;     /* of every session */
     struct rk_member *members;
     struct rk_message_ready plugin; /* of the first READY */
     struct rk_client *clients;

@@ -76,6 +76,7 @@ void rk_worker_destroy(struct rk_worker *worker)
     while (worker->session_count > 0) rk_served_destroy(worker->sessions[--worker->session_count]);
     rk_segment_finish(&worker->control);
     rk_segment_finish(&worker->status);
+    rk_crowd_destroy(worker->crowd);
     rk_fork_guard_destroy(worker->fork_guard);
     free(worker->snapshot);
     free(worker->message);

@@ -46,13 +46,29 @@ void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const 
     drop(worker, find(worker, served->id));
 }
 
+/** Can this worker still sleep with one more session? Past the words of one futex_waitv it needs a ring, made now. */
+static bool has_place(struct rk_worker *worker)
+{
+    if (worker->session_count >= RASK_SESSIONS_MAX) {
+        rk_error(-EBUSY, "this worker has its limit of %u sessions", RASK_SESSIONS_MAX);
+        return false;
+    }
+    if (worker->session_count < RASK_SESSIONS_MAX_CLASSIC || worker->crowd != NULL) return true;
+    if (rk_crowd_create(&worker->crowd) == 0) return true;
+    char why[256];
+    snprintf(why, sizeof why, "%s", rask_last_error());
+    rk_error(-EBUSY, "this worker cannot sleep on more than %u sessions: %s", RASK_SESSIONS_MAX_CLASSIC, why);
+    return false;
+}
+
 static void on_session(struct rk_worker *worker, const struct rk_message_session *message, const int *fds)
 {
     struct rk_served *served = NULL;
-    if (find(worker, message->session) != NULL || worker->session_count >= RASK_SESSIONS_MAX) {
+    bool twice = find(worker, message->session) != NULL;
+    if (twice || !has_place(worker)) {
         close(fds[0]);
         close(fds[1]);
-        send_text(worker, message->session, "this worker has no place for another session");
+        send_text(worker, message->session, twice ? "this worker has that session already" : rask_last_error());
         return;
     }
     if (rk_served_create(&served, message, fds[0], fds[1]) != 0) {

@@ -154,29 +154,75 @@ static bool anything(const struct rk_worker *worker)
     return false;
 }
 
-/** Sleep until a client or the supervisor rings; the argument that no ring is lost is in bell.h. */
-static void park(struct rk_worker *worker)
+/** Announce on every open session and note its bell. Returns how many words there are; `*heavy`: which barrier. */
+static uint32_t announce(struct rk_worker *worker, bool *heavy)
 {
-    struct rk_wait_word words[RK_WAIT_WORDS_MAX];
+    struct rk_wait_word *words = worker->words;
     uint32_t count = 0;
+    *heavy = false;
     words[count++] = (struct rk_wait_word){(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
     for (uint32_t i = 0; i < worker->session_count; i++) {
         struct rk_served *served = worker->sessions[i];
         if (!served->open) continue;
         /* SYNC R10 acquire: read before the announcement and the second look */
         words[count++] = (struct rk_wait_word){served->own_bell, rk_load_acquire(served->own_bell)};
-        rk_park_announce(&served->response_header->worker.state);
+        *heavy |= rk_nap_announce(&worker->nap, &served->response_header->worker.state);
     }
-    rk_park_barrier();
-    int result = 0;
+    return count;
+}
+
+/** One system call for the supervisor's word, every session's bell and the time limit. The limit is set once per RESCUE_NS
+ * and not per sleep, so that a sleep needs no clock. */
+static int sleep_on(struct rk_worker *worker, uint32_t count)
+{
+    if (worker->rescue_ns == 0) worker->rescue_ns = rk_deadline_after(RESCUE_NS);
+    int result = count <= RK_WAIT_WORDS_MAX ? rk_bell_wait(worker->words, count, worker->rescue_ns)
+                                            : rk_crowd_wait(worker->crowd, worker->words, count, worker->rescue_ns);
+    if (result == -ETIMEDOUT) worker->rescue_ns = 0;
+    return result;
+}
+
+/** Nothing rang although something is there: a moment later still not? Then a wake-up was lost. */
+static void look_after_timeout(struct rk_worker *worker, uint32_t count)
+{
+    if (!anything(worker)) return;
+    uint32_t first = count < RK_WAIT_WORDS_MAX ? count : RK_WAIT_WORDS_MAX;
+    if (rk_bell_lost(worker->words, first)) rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
+}
+
+/** Sleep until a client or the supervisor rings; the argument that no ring is lost is in bell.h. `first`: after work, so the
+ * ladder learns from it. */
+static void park(struct rk_worker *worker, bool first)
+{
+    bool heavy;
+    rk_nap_begin(&worker->nap);
+    uint32_t count = announce(worker, &heavy);
+    rk_nap_barrier(heavy);
     if (!anything(worker)) {
+        uint64_t start_ns = first && rk_ladder_times(&worker->ladder) ? rask_now_ns() : 0;
         rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
-        result = rk_bell_wait(words, count, rk_deadline_after(RESCUE_NS));
+        int result = sleep_on(worker, count);
+        if (first) rk_ladder_slept(&worker->ladder, start_ns != 0 ? rask_now_ns() - start_ns : 0);
+        if (result == -ETIMEDOUT) look_after_timeout(worker, count);
     }
-    if (result == -ETIMEDOUT && anything(worker) && rk_bell_lost(words, count))
-        rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
     for (uint32_t i = 0; i < worker->session_count; i++)
         if (worker->sessions[i]->open) rk_park_withdraw(&worker->sessions[i]->response_header->worker.state);
+}
+
+/** Busy for long: clients need not fence any more, but for those that must for good. */
+static void lighten(struct rk_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->session_count; i++) {
+        struct rk_served *served = worker->sessions[i];
+        if (served->open && !served->fenced) rk_park_lighten(&served->response_header->worker.state);
+    }
+}
+
+/** A wait ended without a sleep. */
+static inline void note_awake(struct rk_worker *worker, bool spun, bool yielded)
+{
+    if (spun) rk_ladder_found(&worker->ladder, yielded);
+    if (rk_nap_awake(&worker->nap)) lighten(worker);
 }
 
 /** Look at most `looks` times whether there is something to do. */
@@ -189,20 +235,26 @@ int rk_worker_serve(struct rk_worker *worker)
 {
     const struct rk_ladder *ladder = &worker->ladder;
     uint32_t yields = 0;
+    bool slept = false;
     rk_worker_stage(worker, RK_STAGE_SERVING);
     for (;;) {
-        spin(worker, ladder->spins);
+        bool spins = rk_ladder_spins(ladder) && !slept;
+        if (RK_LIKELY(spins && yields == 0)) spin(worker, ladder->spins);
         if (RK_UNLIKELY(rk_worker_called(worker))) rk_worker_control(worker);
         if (RK_UNLIKELY(worker->stopping)) break;
         if (round_of_turns(worker)) {
+            if (!slept) note_awake(worker, spins, yields > 0);
+            slept = false;
             yields = 0;
         } else if (ladder->spins == UINT32_MAX) {
             continue;
-        } else if (yields < ladder->yields) {
+        } else if (spins && yields < ladder->yields) {
             yields++;
             sched_yield();
         } else {
-            park(worker);
+            park(worker, !slept);
+            slept = true;
+            yields = 0;
         }
     }
     rk_worker_stage(worker, RK_STAGE_DRAINING);

@@ -3,8 +3,10 @@
 #ifndef RK_WORKER_STATE_H
 #define RK_WORKER_STATE_H
 
+#include "bell.h"
 #include "host.h"
 #include "ladder.h"
+#include "reactor_crowd.h"
 #include "segment.h"
 #include "served.h"
 #include "worker.h"
@@ -18,6 +20,8 @@ struct rk_worker {
     bool shares_requests;        /* the plugin copes with request bytes that change */
     uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
     struct rk_ladder ladder;
+    struct rk_nap nap;
+    uint64_t rescue_ns;        /* when the next bounded sleep ends at the latest; 0: not set yet */
     struct rk_segment control; /* the supervisor's word, read-only */
     const uint32_t *control_word;
     uint32_t control_seen;
@@ -27,8 +31,10 @@ struct rk_worker {
     uint32_t *fork_guard; /* 0 in a forked child */
     struct rk_served *sessions[RASK_SESSIONS_MAX];
     uint32_t session_count;
-    uint32_t first;    /* whose turn comes first in the next round */
-    uint8_t *snapshot; /* private copy of a request, grown as needed */
+    struct rk_wait_word words[RASK_SESSIONS_MAX + 1]; /* of a sleep: the control word, one per open session */
+    struct rk_crowd *crowd; /* waits on more words than one futex_waitv takes; NULL until needed */
+    uint32_t first;         /* whose turn comes first in the next round */
+    uint8_t *snapshot;      /* private copy of a request, grown as needed */
     size_t snapshot_bytes;
     union rk_any_message *message; /* large, so not on the stack */
 };

@@ -42,10 +42,15 @@ enum rask_wait_mode {
     RASK_WAIT_PARK = 3     /**< sleep at once: no processor time while waiting */
 };
 
+/** Flag of a session: a signal handler that runs while rask_wait() or rask_wait_any() sleeps makes it return -EINTR.
+ * Without it signals are invisible. A signal that comes before the sleep, or while it spins, is not noticed: set the
+ * deadline that you can live with, or wait on rask's descriptor with ppoll(2), if a signal must not be missed. */
+#define RASK_OPTION_INTERRUPTIBLE 1u
+
 /** Session options. Zero means the default of <rask/limits.h>. Set `size`, or start from RASK_OPTIONS_INIT. */
 struct rask_options {
     uint32_t size;               /**< sizeof(struct rask_options) */
-    uint32_t flags;              /**< must be 0 */
+    uint32_t flags;              /**< RASK_OPTION_* */
     uint32_t wait_mode;          /**< enum rask_wait_mode */
     uint32_t ring_slots;         /**< per lane, a power of two, RASK_RING_SLOTS_MIN..MAX */
     uint32_t queue_max;          /**< requests in all, 1..RASK_QUEUE_MAX_LIMIT */
@@ -129,10 +134,12 @@ struct rask_info {
     uint32_t supervisor_pid;
     char plugin[48]; /**< name the plugin gives itself */
     char plugin_version[32];
-    char engine[16];       /**< of the supervisor: "uring" or "classic" */
-    char barrier[16];      /**< "membarrier", or "fence" when a side lacks it */
+    char engine[16]; /**< of the supervisor: "uring" or "classic" */
+    char
+        barrier[16]; /**< "membarrier"; "fence" when a side lacks it; "fence (parks)" while this session sleeps often */
     uint64_t bytes_mapped; /**< shared memory of this session */
     uint64_t rescues;      /**< waits that ended by time-out although something was there: should be 0 */
+    uint64_t parks;        /**< waits that slept in the kernel */
     uint64_t requests;     /**< submitted so far */
     uint64_t moved;        /**< retracted from one worker and given to another */
 };
@@ -196,11 +203,13 @@ int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 
 /** As rask_poll(), but waits until there is at least one completion or one callback ran.
  * deadline_ns: absolute CLOCK_MONOTONIC, 0 for none. Returns the count (0: only callbacks ran).
- * Errors: -ETIMEDOUT; -ENODATA nothing is in flight, so nothing can come. session thread. */
+ * Errors: -ETIMEDOUT; -EINTR (only with RASK_OPTION_INTERRUPTIBLE) a signal came: call again; -ENODATA nothing is in
+ * flight, so nothing can come. session thread. */
 int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uint64_t deadline_ns);
 
 /** Wait for one ticket. Completions of others are kept for later.
- * Errors: -ETIMEDOUT past deadline_ns (absolute, 0 for none), the request goes on; -EINVAL not a ticket in flight
+ * Errors: -ETIMEDOUT past deadline_ns (absolute, 0 for none), the request goes on; -EINTR (only with
+ * RASK_OPTION_INTERRUPTIBLE) a signal came, the request goes on; -EINVAL not a ticket in flight
  * (never submitted, already taken, or of a callback). session thread. */
 int rask_wait(struct rask *s, uint64_t ticket, uint64_t deadline_ns, struct rask_completion *out);
 
@@ -217,7 +226,8 @@ uint32_t rask_pending(const struct rask *s);
 /** Call and wait: copy `length` bytes in, send, wait at most `timeout_ns` from now (0: for ever).
  * *out is always filled, and must be released with rask_release() also on failure.
  * Returns 0 for RASK_OK. Otherwise -rask_status_errno(out->status); look at out->status, code and executed for what
- * happened. A full queue is waited for, within the timeout. -EMSGSIZE as for rask_reserve(). session thread. */
+ * happened. A full queue is waited for, within the timeout. Signals do not end it, whatever the session's flags: give
+ * it a timeout, or submit and rask_wait(). -EMSGSIZE as for rask_reserve(). session thread. */
 int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
               struct rask_completion *out);
 

@@ -32,9 +32,11 @@
 #define RASK_QUEUE_MAX_LIMIT (1u << 20)
 
 /* Workers of one supervisor, sessions of one supervisor. A sleeping worker waits for all its sessions and for its
- * supervisor in one futex_waitv, which takes 128 words. */
+ * supervisor at once. One futex_waitv takes 128 words; more need several FUTEX_WAITV requests of io_uring (Linux 6.7). So a
+ * supervisor on the classic engine, or on an older kernel, takes fewer sessions and refuses the next one in words. */
 #define RASK_WORKERS_MAX 256u
-#define RASK_SESSIONS_MAX 127u
+#define RASK_SESSIONS_MAX 1024u
+#define RASK_SESSIONS_MAX_CLASSIC 127u
 
 /* A plugin's tables. Lengths count bytes without the terminating zero. */
 #define RASK_METHODS_MAX 256u

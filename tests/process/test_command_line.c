@@ -148,16 +148,16 @@ static void test_full_supervisor_is_75(void **state)
 {
     (void)state;
     struct kit_server server;
-    static struct rask *sessions[RASK_SESSIONS_MAX];
+    static struct rask *sessions[RASK_SESSIONS_MAX_CLASSIC];
     struct rask_options options = RASK_OPTIONS_INIT;
     options.ring_slots = RASK_RING_SLOTS_MIN;
     options.slab_bytes = RASK_SLAB_BYTES_MIN;
-    kit_start(&server, "--plugin", "echo", NULL);
-    for (unsigned i = 0; i < RASK_SESSIONS_MAX; i++) sessions[i] = kit_connect(&server, &options);
+    kit_start(&server, "--plugin", "echo", "--engine", "classic", NULL);
+    for (unsigned i = 0; i < RASK_SESSIONS_MAX_CLASSIC; i++) sessions[i] = kit_connect(&server, &options);
     expect(kit_rask("call", "echo", "x", "--socket", server.socket, NULL), 75, "127");
     rask_close(sessions[0]);
     expect_bytes(kit_rask("call", "echo", "x", "--socket", server.socket, NULL), "x", 1);
-    for (unsigned i = 1; i < RASK_SESSIONS_MAX; i++) rask_close(sessions[i]);
+    for (unsigned i = 1; i < RASK_SESSIONS_MAX_CLASSIC; i++) rask_close(sessions[i]);
     kit_stop(&server);
 }
 

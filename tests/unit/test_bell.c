@@ -2,6 +2,7 @@
 /* Sleeping and waking on bells: returns on a ring, on a change, on time-out, on a signal; one word or many. */
 #include "bell.h"
 #include "clock.h"
+#include "reactor_crowd.h"
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -158,6 +159,75 @@ static void test_fenced_survives_parking(void **state)
     assert_int_equal(waiter.state, RK_WAITER_FENCED);
 }
 
+/** One sleep's announcement and its end; returns whether it needed the heavy barrier. */
+static bool nap(struct rk_nap *nap, struct rk_waiter *waiter)
+{
+    rk_nap_begin(nap);
+    bool heavy = rk_nap_announce(nap, &waiter->state);
+    assert_true(waiter->state & RK_WAITER_PARKED);
+    rk_park_withdraw(&waiter->state);
+    return heavy;
+}
+
+static void test_frequent_sleeper_fences_after_one_more_heavy_barrier(void **state)
+{
+    struct rk_waiter waiter = {0};
+    struct rk_nap napping = {0};
+    (void)state;
+    for (unsigned i = 1; i < RK_NAP_PARKS_MAX; i++) {
+        assert_true(nap(&napping, &waiter));
+        assert_int_equal(waiter.state, 0);
+    }
+    assert_true(nap(&napping, &waiter)); /* a publisher may have looked just before FENCED was set */
+    assert_int_equal(waiter.state, RK_WAITER_FENCED);
+    for (unsigned i = 0; i < 10; i++) assert_false(nap(&napping, &waiter));
+    assert_int_equal(waiter.state, RK_WAITER_FENCED);
+    struct rk_waiter newcomer = {0}; /* another word of the same sleeper */
+    assert_true(nap(&napping, &newcomer));
+    assert_false(nap(&napping, &newcomer));
+}
+
+static void test_busy_sleeper_goes_back_to_the_light_barrier(void **state)
+{
+    struct rk_waiter waiter = {0};
+    struct rk_nap napping = {0};
+    (void)state;
+    for (unsigned i = 0; i < RK_NAP_PARKS_MAX; i++) nap(&napping, &waiter);
+    for (unsigned i = 1; i < RK_NAP_AWAKE_MAX; i++) assert_false(rk_nap_awake(&napping));
+    nap(&napping, &waiter); /* not busy for long: counting starts again */
+    for (unsigned i = 1; i < RK_NAP_AWAKE_MAX; i++) assert_false(rk_nap_awake(&napping));
+    assert_true(rk_nap_awake(&napping));
+    rk_park_lighten(&waiter.state);
+    assert_int_equal(waiter.state, 0);
+    assert_true(nap(&napping, &waiter)); /* and the next sleep needs the heavy one */
+}
+
+static void test_crowd_sleeps_on_more_words_than_one_wait_takes(void **state)
+{
+    enum { WORDS = 3 * RK_WAIT_WORDS_MAX + 5 };
+    static struct rk_bell many[WORDS];
+    static struct rk_wait_word on[WORDS];
+    struct rk_crowd *crowd;
+    pthread_t ringer;
+    (void)state;
+    if (rk_crowd_create(&crowd) != 0) {
+        print_message("no crowds here: %s\n", rask_last_error());
+        skip();
+    }
+    for (unsigned i = 0; i < WORDS; i++) on[i] = (struct rk_wait_word){&many[i].word, 0};
+    assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + 10 * MS), -ETIMEDOUT);
+    static const unsigned rung[] = {0, 127, 128, WORDS - 1};
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&ringer, NULL, ring_later, &many[rung[i]].word), 0);
+        assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + LONG_NS), 0);
+        pthread_join(ringer, NULL);
+        assert_int_equal(rk_crowd_wait(crowd, on, WORDS, 0), 0); /* it has changed: no sleep */
+        on[rung[i]].seen = many[rung[i]].word;
+    }
+    assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + 10 * MS), -ETIMEDOUT);
+    rk_crowd_destroy(crowd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +238,9 @@ int main(void)
         cmocka_unit_test_setup(test_signal_interrupts, set_up),
         cmocka_unit_test_setup(test_publish_rings_only_who_is_parked, set_up),
         cmocka_unit_test_setup(test_fenced_survives_parking, set_up),
+        cmocka_unit_test(test_frequent_sleeper_fences_after_one_more_heavy_barrier),
+        cmocka_unit_test(test_busy_sleeper_goes_back_to_the_light_barrier),
+        cmocka_unit_test_setup(test_crowd_sleeps_on_more_words_than_one_wait_takes, set_up),
     };
     rk_membarrier_register();
     alarm(20);
