@@ -19,7 +19,8 @@
  * between look and wait is never missed. Where one of the two is not registered, `state` carries FENCED and both sides
  * execute a full fence instead.
  *
- * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it. */
+ * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it.
+ * Every order of these steps is checked by tests/model/bell.pml: see docs/model.md. */
 #ifndef RK_BELL_H
 #define RK_BELL_H
 

@@ -9,7 +9,7 @@
  *   MIXED       (WORKER) ringer 0 is not registered for membarrier and is FENCED, ringer 1 is light
  *   SC          memory without store buffers, to show what the failures are about
  *   KILL        ringer 0 may be killed at any moment; KILL_BOTH: each of them
- *   GREETING    the supervisor sends a message of its own at any moment */
+ *   GREETING    the supervisor sends a message of its own at any moment (GREETING=2: two) */
 #ifdef KILL_BOTH
 #define KILL
 #endif
@@ -226,12 +226,12 @@ inline tell() {
 proctype Supervisor() {
     bool told[RINGERS];
 #ifdef GREETING
-    bool greeted;
+    byte greeted;
 #endif
 end:
     do
 #ifdef GREETING
-    :: !greeted -> greeted = true; tell()
+    :: greeted < GREETING -> greeted++; tell()
 #endif
 #if defined(KILL) && !defined(MUTANT_NO_KICK)
     :: DEATH(0) && !told[0] -> told[0] = true; tell()
@@ -289,7 +289,9 @@ inline read_bell(index) {
 /* rk_park_barrier() */
 inline park_barrier() {
 #if defined(FENCED)
-#ifndef MUTANT_NO_FENCE_OF_SLEEPER
+#ifdef MUTANT_NO_FENCE_OF_SLEEPER
+    skip
+#else
     FULL_FENCE(SLEEPER)
 #endif
 #elif defined(SWITCHING)

@@ -39,6 +39,15 @@ def build(options, folder):
         sys.exit(f"the checker does not compile:\n{said}")
 
 
+def replay(options, folder):
+    """The steps of the counterexample: who, which line, which statement."""
+    defines = ["-D" + define for define in options.defines]
+    trail = os.path.basename(options.model) + ".trail"
+    said = run(["spin", "-k", trail, "-p", *defines, os.path.abspath(options.model)], folder)[1]
+    steps = re.findall(r"^ *(\d+):\s+proc +\d+ \((\w+):\d+\) \S+?:(\d+) \(state \d+\)\s+\[(.*)\]$", said, re.M)
+    return "\n".join(f"{step:>4} {who:<10} line {line:>3}  {what}" for step, who, line, what in steps) or said
+
+
 def failed_property(said):
     """What failed, or None: the name in assert(!NAME), `deadlock`, or the text of another error."""
     error = re.search(r"^pan:\d+: (.*?) \(at depth", said, re.M)
@@ -89,7 +98,7 @@ def main():
         if fault:
             print(said)
         if (fault or options.show) and failed_property(said):
-            print(run(["./pan", "-r", "-n"], folder)[1])
+            print(replay(options, folder))
     name = " ".join([os.path.basename(options.model), *options.defines])
     steps = figure(said, r"at depth (\d+)\)" if options.expect else r"depth reached (\d+)")
     states, seconds = figure(said, r"(\d+) states, stored"), time.monotonic() - begin
