@@ -28,7 +28,8 @@
  *     load of a ringer sees FENCED. Taking it away again needs nothing, for the next announcement sees that the
  *     word is not FENCED and asks for the heavy barrier; a ringer that still sees FENCED only fences once too often.
  *
- * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it. */
+ * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it.
+ * Every order of these steps is checked by tests/model/bell.pml: see docs/model.md. */
 #ifndef RK_BELL_H
 #define RK_BELL_H
 
