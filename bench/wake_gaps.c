@@ -122,8 +122,8 @@ static void judge(struct rk_wake *wake, struct gaps *all, uint32_t gap, json_t *
     if (below) return;
     double hybrid_ns = rk_series_percentile(&all->cells[gap][HYBRID].cpu_ns, 50);
     double most_ns = TARGET * rk_series_percentile(&all->cells[gap][PARK].cpu_ns, 50) + all->budget_ns;
-    snprintf(what, sizeof what, "gap %s: hybrid's CPU per call in ns, to 1.3 x park's + one budget", gaps[gap].name);
-    rk_wake_verdict(wake, verdicts, what, hybrid_ns, true, most_ns);
+    snprintf(what, sizeof what, "gap %s: CPU per call of hybrid / (1.3 x park + one budget)", gaps[gap].name);
+    rk_wake_verdict(wake, verdicts, what, most_ns > 0 ? hybrid_ns / most_ns : -1, true, 1);
 }
 
 static void report(struct rk_wake *wake, struct gaps *all, json_t *verdicts)

@@ -73,10 +73,14 @@ static void report(struct rk_wake *wake, struct pool *pool, uint32_t index, doub
     json_object_set_new(one, "cpu_schedstat_ms", json_real(cpu_ms));
     json_object_set_new(one, "wakeups", json_integer((json_int_t)sleeps));
     json_object_set_new(one, "wakeups_per_process_max", json_integer((json_int_t)pool->most_sleeps));
+    json_object_set_new(one, "wakeup_period_s",
+                        pool->most_sleeps > 0 ? json_real(idle_s / (double)pool->most_sleeps) : json_null());
     json_object_set_new(wake->out, modes[index], one);
     rk_wake_print(wake, "  %-8s %9u %6u %9.2f s %12.2f ms %9llu %12llu\n", modes[index], pool->processes.count,
                   wake->results[index].lanes_open, cpu_s, cpu_ms, (unsigned long long)sleeps,
                   (unsigned long long)pool->most_sleeps);
+    if (pool->most_sleeps > 0)
+        rk_wake_print(wake, "           the busiest process woke every %.1f s\n", idle_s / (double)pool->most_sleeps);
     snprintf(what, sizeof what, "%s: CPU seconds in 10 s, by clock ticks", modes[index]);
     rk_wake_verdict(wake, verdicts, what, cpu_s / idle_s * 10, true, 0.05);
 }
