@@ -6,6 +6,8 @@
 #include <rask/client.h>
 
 #define SLICE_NS 100000000u
+/* One order, in which Ctrl-C is not seen. */
+#define DEPTH_1_NS_MAX 10000000000ull
 #define DEPTH 128u
 #define TARGET_FLOOR 1.25
 #define TARGET_FENCE 4.0
@@ -95,7 +97,8 @@ int rk_wake_busy(struct rk_wake *wake)
     json_t *verdicts = json_array();
     uint64_t half_ns = (wake->end_ns - wake->start_ns) / 2;
     uint64_t slice_ns = half_ns / 8 < SLICE_NS ? half_ns / 8 : SLICE_NS;
-    const struct rk_runner_order depth_1 = {.verb = RK_RUN_BUSY, .duration_ns = half_ns};
+    const struct rk_runner_order depth_1 = {.verb = RK_RUN_BUSY,
+                                            .duration_ns = half_ns < DEPTH_1_NS_MAX ? half_ns : DEPTH_1_NS_MAX};
     json_object_set_new(wake->out, "verdicts", verdicts);
     rk_wake_print(wake, "\nbusy: both sides spin, 32 bytes\n");
     int code = start(wake);
