@@ -3,6 +3,7 @@
  *
  * Order matters: the floor's peer is forked first, while this process has one thread and no session; the session is opened
  * before this process pins itself, so that neither the supervisor nor its workers inherit the client's processor. */
+#include "bench.h"
 #include "calls.h"
 #include "commands.h"
 #include "environment.h"
@@ -15,8 +16,8 @@
 #include "target.h"
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ struct bench {
     uint64_t duration_ns; /* 0: not said */
     uint64_t count;       /* 0: not said */
     struct rk_cpu_list pin;
+    const char *barrier; /* light or fence; NULL: as the environment says */
     bool json;
     /* From here on: what the run needs. */
     char pin_workers[4096];
@@ -44,20 +46,6 @@ struct bench {
     struct rk_standstill standstill;
     struct rk_report report;
 };
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    rk_bench_interrupted = 1;
-}
-
-/** The first Ctrl-C ends the run with the figures so far; the second one ends the program. */
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
 
 static int parse(struct bench *bench, int argc, char **argv)
 {
@@ -90,6 +78,10 @@ static int parse(struct bench *bench, int argc, char **argv)
          .min = 1,
          .max = 1000000000000ull},
         RK_OPTION_WAIT(&bench->target),
+        {.name = "barrier",
+         .value = "KIND",
+         .help = "light (default), or fence: a full fence per message on both sides",
+         .text = &bench->barrier},
         {.name = "pin", .value = "CLIENT,WORKER...", .help = "processors to use", .cpus = &bench->pin},
         {.name = "json", .help = "one line of JSON", .flag = &bench->json},
         {.name = NULL},
@@ -99,7 +91,9 @@ static int parse(struct bench *bench, int argc, char **argv)
         .about =
             "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
-        .more = "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
+        .more = "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors (see its "
+                "--help).\n"
+                "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
                 "Ctrl-C ends the run early with the figures so far.\n\n"
                 "  rask bench --wait spin --pin 0,1\n"
                 "  rask bench --wait spin --pin 0,1 --inflight 128\n"
@@ -135,6 +129,20 @@ static int check_pinning(struct bench *bench)
     return RK_GO_ON;
 }
 
+/** Read by librask once per process, and by a private supervisor that inherits it: so before either begins. */
+static int check_barrier(const struct bench *bench)
+{
+    if (bench->barrier == NULL) return RK_GO_ON;
+    bool fence = strcmp(bench->barrier, "fence") == 0;
+    if (!fence && strcmp(bench->barrier, "light") != 0)
+        return rk_usage_error("--barrier: \"%s\" is none: use light or fence", bench->barrier);
+    if (fence)
+        setenv("RASK_BARRIER", "fence", 1);
+    else
+        unsetenv("RASK_BARRIER");
+    return RK_GO_ON;
+}
+
 static int check(struct bench *bench)
 {
     if (bench->duration_ns != 0 && bench->count != 0)
@@ -148,7 +156,8 @@ static int check(struct bench *bench)
                     RASK_PAYLOAD_BYTES_MAX_LIMIT);
         return RK_EXIT_TOO_LARGE;
     }
-    return check_pinning(bench);
+    int barrier_code = check_barrier(bench);
+    return barrier_code == RK_GO_ON ? check_pinning(bench) : barrier_code;
 }
 
 /** Limits that what was asked for fits into; otherwise the defaults, which are what people will use. */
@@ -338,12 +347,13 @@ static int run(struct bench *bench)
 
 int cmd_bench(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
     static struct bench bench; /* large: notes, lists */
     bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
     int code = parse(&bench, argc, argv);
     if (code == RK_GO_ON) code = check(&bench);
     if (code != RK_GO_ON) return code;
-    catch_interrupt();
+    rk_bench_catch_interrupt();
     code = run(&bench);
     rk_calls_destroy(bench.calls);
     rask_close(bench.session);

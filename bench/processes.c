@@ -42,7 +42,9 @@ static void add_switches(struct rk_usage *usage, pid_t pid)
 {
     FILE *file = open_proc(pid, "status");
     if (file == NULL) return;
-    usage->switches += number_in(file, "voluntary_ctxt_switches") + number_in(file, "nonvoluntary_ctxt_switches");
+    uint64_t sleeps = number_in(file, "voluntary_ctxt_switches");
+    usage->sleeps += sleeps;
+    usage->switches += sleeps + number_in(file, "nonvoluntary_ctxt_switches");
     fclose(file);
 }
 
@@ -77,15 +79,28 @@ int rk_processes_find(struct rk_processes *processes, pid_t supervisor)
     return 0;
 }
 
-struct rk_usage rk_processes_usage(const struct rk_processes *processes)
+struct rk_usage rk_processes_activity(const struct rk_processes *processes)
 {
     struct rk_usage usage = {.cpu_ns = 0};
     for (uint32_t i = 0; i < processes->count; i++) {
         add_time(&usage, processes->pids[i]);
         add_switches(&usage, processes->pids[i]);
-        add_memory(&usage, processes->pids[i]);
     }
     return usage;
+}
+
+struct rk_usage rk_processes_usage(const struct rk_processes *processes)
+{
+    struct rk_usage usage = rk_processes_activity(processes);
+    for (uint32_t i = 0; i < processes->count; i++) add_memory(&usage, processes->pids[i]);
+    return usage;
+}
+
+uint64_t rk_process_sleeps(pid_t pid)
+{
+    struct rk_usage usage = {.cpu_ns = 0};
+    add_switches(&usage, pid);
+    return usage.sleeps;
 }
 
 uint64_t rk_meminfo_kib(const char *name)

@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* See slice.h. Nothing here allocates or enters the kernel between the first and the last clock read of a slice. */
 #include "slice.h"
+#include "bench.h"
 #include <errno.h>
 #include <rask/client.h>
+#include <signal.h>
 
 volatile int rk_bench_interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    rk_bench_interrupted = 1;
+}
+
+void rk_bench_catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
 
 int rk_samples_init(struct rk_samples *samples, uint32_t batch)
 {

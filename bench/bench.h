@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What the subcommands of `rask bench` share. */
+#ifndef RK_BENCH_H
+#define RK_BENCH_H
+
+/** `rask bench wake`: argv[0] is "wake". */
+int cmd_bench_wake(int argc, char **argv);
+
+/** The first Ctrl-C sets rk_bench_interrupted, which ends the run with the figures so far; the second ends the program. */
+void rk_bench_catch_interrupt(void);
+
+#endif

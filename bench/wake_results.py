@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""wake_results.py JSON [--commit ID] [--plot PATH]: the section on waiting of docs/results.md, as Markdown, from what
+`rask bench wake --json JSON` wrote. Conditions first, then a table and the verdicts of each part.
+
+  rask bench wake --json wake.json --plot docs/wake-gaps.svg
+  bench/wake_results.py wake.json --commit $(git rev-parse --short HEAD) --plot wake-gaps.svg"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def time(ns):
+    if ns is None or ns <= 0:
+        return "-"
+    for limit, unit, by in ((1e4, "ns", 1), (1e7, "us", 1e3), (1e18, "ms", 1e6)):
+        if ns < limit:
+            return f"{ns / by:.0f} {unit}" if by == 1 else f"{ns / by:.1f} {unit}"
+
+
+def spread(of, form=lambda value: f"{value:.2f}"):
+    return f"{form(of['p50'])} ({form(of['p10'])} .. {form(of['p90'])})"
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print()
+
+
+def verdicts(part):
+    rows = []
+    for one in part["verdicts"]:
+        value = "not measured" if one["value"] is None else f"{one['value']:.3g}"
+        reached = {True: "reached", False: "**not reached**", None: ""}[one["reached"]]
+        rows.append((one["what"], f"{'at most' if one['at_most'] else 'at least'} {one['target']:.3g}", value, reached))
+    table(("target", "", "measured", ""), rows)
+
+
+def conditions(at, commit, interrupted):
+    print(f"- {at['cpu']}, {at['architecture']}, {at['cpus_online']} processors, {at['cpus_usable']} usable"
+          f"{' (a virtual machine)' if at['virtual'] else ''}; {at['kernel']}; clock source {at['clock_source']}, "
+          f"{at['clock_read_ns']:.0f} ns a read.")
+    print(f"- {at['build']}{', commit ' + commit if commit else ''}; {at['date']}; load {at['load']:.2f} at the start.")
+    print(f"- Client on processor {at['client_cpu']}, worker on {at['worker_cpu']}: {at['cpu_relation']}. Parts idle and "
+          "workers are not pinned.")
+    print("- Contenders are processes of their own and take turns in short slices; ratios are medians of the ratios of\n"
+          "  neighbouring slices, in brackets the 10th to the 90th percentile. p99 needs 100 samples beyond it."
+          f"{' The run was INTERRUPTED.' if interrupted else ''}\n")
+
+
+def parked(part):
+    rows = []
+    for where in ("one core", "two cores"):
+        for side in ("rask", "futex") if where in part else ():
+            one = part[where][side]
+            calls = one["system_calls_per_call"]
+            rows.append((where, side, spread(one["p50_ns"], time), "-" if calls is None else f"{calls:.2f}",
+                         f"{one['sleeps_per_call']:.2f}", spread(part[where]["ratio"]) if side == "rask" else ""))
+    table(("", "", "p50", "system calls", "sleeps", "ratio"), rows)
+    print("System calls are counted by the kernel (raw_syscalls tracepoint) in slices of their own, client and worker\n"
+          "together; sleeps are voluntary context switches.\n")
+
+
+def busy(part):
+    one, many = part["depth_1"], part["pipeline"]
+    table(("", "", ""), (
+        ("depth 1", f"{time(one['p50_ns'])}; floor {time(one['floor_p50_ns'])}, sealed floor "
+                    f"{time(one['floor_sealed_p50_ns'])}", f"ratio {spread(one['ratio'])}, sealed {one['ratio_sealed_p50']:.2f}"),
+        ("128 in flight, light", spread(many["light"], lambda rate: f"{rate / 1e6:.2f} M/s"), many["barrier_light"]),
+        ("128 in flight, a fence per message", spread(many["fenced"], lambda rate: f"{rate / 1e6:.2f} M/s"),
+         f"{many['barrier_fenced']}; gain {spread(many['gain'])}")))
+
+
+GAPS = {0: "0", 1000: "1 us", 10000: "10 us", 100000: "100 us", 1000000: "1 ms", 10000000: "10 ms"}
+
+
+def gaps(part):
+    print(f"Spin budget of hybrid: {time(part['spin_budget_ns'])}. A call is sent a gap after the last answer; gaps under\n"
+          "100 us are spent spinning on the clock, others asleep, and what that costs is taken off. CPU is client and\n"
+          "worker together.\n")
+    rows = [(GAPS.get(cell["gap_ns"], time(cell["gap_ns"])), cell["mode"], time(cell["p50_ns"]), time(cell["p99_ns"]),
+             time(cell["cpu_ns_per_call"]["p50"]), cell["calls"]) for cell in part["cells"]]
+    table(("gap", "wait", "p50", "p99", "CPU per call", "calls"), rows)
+
+
+def idle(part):
+    rows = []
+    for mode in ("hybrid", "park"):
+        one = part[mode]
+        period = one["wakeup_period_s"]
+        rows.append((mode, one["processes"], one["lanes_open"], f"{one['cpu_ticks_s']:.2f} s",
+                     f"{one['cpu_schedstat_ms']:.1f} ms", one["wakeups"], "none" if period is None else f"{period:.1f} s"))
+    print(f"64 workers and 64 sessions with nothing to do for {part['park']['idle_s']:.1f} s; \"every\" is how often the\n"
+          "process woke that woke most.\n")
+    table(("wait", "processes", "lanes", "CPU, ticks", "CPU, schedstat", "wake-ups", "every"), rows)
+
+
+def workers(part):
+    rows = [(one["clients"], one["workers"], spread(one["calls_per_s"], lambda rate: f"{rate / 1e6:.3f} M"),
+             spread(one["to_2_workers"])) for one in part["pools"]]
+    table(("clients", "workers", "calls/s", "to 2 workers"), rows)
+
+
+def batch(part):
+    rows = []
+    for way, name in (("together", "one wake for all"), ("each", "a wake each")):
+        calls = part[way]["system_calls_per_batch"]
+        rows.append((name, "-" if calls is None else f"{calls:.2f}", spread(part[way]["p50_ns"], time)))
+    table((f"16 requests to 16 sleeping workers, engine {part['engine']}", "system calls", "time of the submitting side"), rows)
+    print(f"Saved per batch: {spread(part['saved_ns'], lambda ns: f'{ns / 1e3:.1f} us')}.\n")
+
+
+PARTS = {"parked": parked, "busy": busy, "gaps": gaps, "idle": idle, "workers": workers, "batch": batch}
+
+
+def noise(part):
+    if part["noisy"]:
+        print(f"**Noisy**: others used {part['busy_before']:.0%} of the processors just before, {part['stolen']:.1%} of the "
+              f"time was stolen, load {part['load']:.1f}.\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("json", type=Path)
+    parser.add_argument("--commit")
+    parser.add_argument("--plot", help="path of the plot as docs/results.md should link it")
+    at = parser.parse_args()
+    whole = json.loads(at.json.read_text())
+    print("## Waiting\n\n`rask bench wake`; this section is written by `bench/wake_results.py` from its JSON.\n")
+    conditions(whole["conditions"], at.commit, whole["interrupted"])
+    for name, part in whole["parts"].items():
+        print(f"### {name.capitalize()}\n")
+        noise(part)
+        PARTS[name](part)
+        if name == "gaps" and at.plot:
+            print(f"![latency and processor time against the gap]({at.plot})\n")
+        verdicts(part)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
