@@ -192,7 +192,8 @@ void rk_events_polled(struct rask *s, int count)
     if (!attached) return drain(events);
     if (events->armed && undisturbed(s) && !anything(s)) return;
     withdraw(s);
-    rk_progress(s); /* what a message brought may let the backlog go on */
+    rk_progress(s);                    /* what a message brought may let the backlog go on ... */
+    rk_session_tick(s, rask_now_ns()); /* ... or call for a look: the supervisor's death does */
     if (s->ready.count > 0 || s->callbacks.count > 0)
         raise_fd(events);
     else

@@ -60,7 +60,7 @@ static struct rask *connect_and_call(void)
 {
     struct rask_completion done;
     struct rask *s = kit_connect(&server, NULL);
-    assert_int_equal(rask_call(s, 0, "x", 1, 5 * KIT_S, &done), 0);
+    assert_int_equal(rask_call(s, 0, "1", 1, 5 * KIT_S, &done), 0);
     rask_release(s, &done);
     return s;
 }
@@ -110,16 +110,16 @@ static void test_descriptor_tells_deadlines_and_cancellations(void **state)
 {
     (void)state;
     kit_start(&server, "--plugin", "sleep", NULL);
-    struct rask *s = kit_connect(&server, NULL);
+    struct rask *s = connect_and_call();
     int fd = rask_fd(s);
     settle(s, fd);
     uint64_t start_ns = rask_now_ns();
-    submit_text(s, "400", start_ns + 100 * KIT_MS, 0);
+    submit_text(s, "1200", start_ns + 300 * KIT_MS, 0);
     assert_false(readable_within(fd, 0));
     struct rask_completion done = take_by_fd(s, fd);
     uint64_t took_ns = rask_now_ns() - start_ns;
     assert_int_equal(done.status, RASK_TIMEOUT);
-    assert_true(took_ns >= 100 * KIT_MS && took_ns < 390 * KIT_MS);
+    assert_true(took_ns >= 300 * KIT_MS && took_ns < 1100 * KIT_MS);
     rask_release(s, &done);
     settle(s, fd);
     submit_text(s, "1", 0, 0); /* waits behind the first */
