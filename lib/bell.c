@@ -3,6 +3,7 @@
 #include "bell.h"
 #include "clock.h"
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #define STEP_NS 1000000u
 
 static bool registered;
+static _Thread_local struct rk_bell_batch *collecting;
 
 bool rk_fence_wanted(void)
 {
@@ -42,16 +44,39 @@ void rk_heavy_barrier(void)
     rk_full_fence();
 }
 
-static void wake(uint32_t *word, int count)
+static void wake(uint32_t *word)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void rk_bell_ring(uint32_t *bell)
 {
     /* SYNC R10 fetch_add: pairs with the kernel's compare in rk_bell_wait */
     rk_fetch_add(bell, 1u);
-    wake(bell, 1);
+    wake(bell);
+}
+
+void rk_bell_collect(struct rk_bell_batch *batch)
+{
+    collecting = batch;
+}
+
+void rk_bell_wake(uint32_t *const *words, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) wake(words[i]);
+}
+
+/** Bump now, wake later. False: there is no batch, or it is full. */
+static bool collect(uint32_t *bell)
+{
+    struct rk_bell_batch *batch = collecting;
+    if (batch == NULL || batch->count == RK_BELL_BATCH_MAX) return false;
+    /* SYNC R10 fetch_add: pairs with the kernel's compare in rk_bell_wait */
+    rk_fetch_add(bell, 1u);
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (batch->word[i] == bell) return true;
+    batch->word[batch->count++] = bell;
+    return true;
 }
 
 void rk_publish_slow(const uint32_t *state, uint32_t *bell)
@@ -61,7 +86,7 @@ void rk_publish_slow(const uint32_t *state, uint32_t *bell)
         rk_full_fence();
         seen = rk_load_relaxed(state);
     }
-    if (seen & RK_WAITER_PARKED) rk_bell_ring(bell);
+    if ((seen & RK_WAITER_PARKED) && !collect(bell)) rk_bell_ring(bell);
 }
 
 void rk_park_announce(uint32_t *state)

@@ -49,8 +49,22 @@ bool rk_fence_wanted(void);
 /** Full barrier on every running registered thread of the machine (membarrier GLOBAL_EXPEDITED), and here. */
 void rk_heavy_barrier(void);
 
-/** Bump and wake one waiter, whatever its state. A system call. */
+/** Bump, and wake whoever waits there, whatever its state. A system call. (A client's bell may have a ring of its event loop
+ * asleep on it beside a thread.) */
 void rk_bell_ring(uint32_t *bell);
+
+/** Bells that were bumped and whose sleepers were not woken yet. */
+#define RK_BELL_BATCH_MAX 64u
+struct rk_bell_batch {
+    uint32_t count;
+    uint32_t *word[RK_BELL_BATCH_MAX];
+};
+
+/** From now on rk_publish() in this thread bumps at once and leaves the wakes to the owner of `batch` (NULL: no more). When
+ * the batch is full it wakes by itself. */
+void rk_bell_collect(struct rk_bell_batch *batch);
+/** Wake who sleeps on bells that were bumped: a system call for each. */
+void rk_bell_wake(uint32_t *const *words, uint32_t count);
 
 /** Out of line part of rk_publish(). */
 void rk_publish_slow(const uint32_t *state, uint32_t *bell);

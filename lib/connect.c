@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a session: options, connect, clone, reconnect, close. The handshake is in attach.c. */
+#include "batch.h"
 #include "clock.h"
 #include "error.h"
+#include "events.h"
 #include "launch.h"
 #include "session.h"
 #include <errno.h>
@@ -68,6 +70,7 @@ static int options_check(const struct rask_options *options, struct rask_options
 void rk_session_hang_up(struct rask *s, bool ours)
 {
     /* A forked child of the host may hold a copy of the descriptor: the end is said, not only meant. */
+    if (ours) rk_events_unwatch(s);
     if (s->socket >= 0 && ours) shutdown(s->socket, SHUT_RDWR);
     if (s->socket >= 0) close(s->socket);
     s->socket = -1;
@@ -175,6 +178,8 @@ int rask_clone(struct rask *s, struct rask **out)
 /** Everything of one attachment; tickets stay. In a forked child the mappings do not exist: only memory and descriptors go. */
 static void drop_arena(struct rask *s, bool forked)
 {
+    if (!forked) rk_batch_flush(s);
+    rk_events_detach(s, !forked);
     for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) rk_lane_finish(&s->lanes[i], !forked);
     rk_session_hang_up(s, !forked);
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
@@ -232,6 +237,7 @@ int rask_reconnect(struct rask *s)
     int socket = -1;
     if ((result = dial(s->path, &socket)) != 0) return result;
     result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
+    if (result == 0) result = rk_events_attach(s);
     if (result != 0) drop_arena(s, false);
     return result;
 }
@@ -245,6 +251,8 @@ void rask_close(struct rask *s)
             if (s->tickets.table[i].state != RK_TICKET_FREE && s->tickets.table[i].view_of != NULL)
                 rk_responses_release(s->tickets.table[i].view_of, RK_BLOCK_NONE, 0);
     drop_arena(s, forked);
+    rk_events_finish(s, !forked);
+    rk_batch_finish(s, !forked);
     if (!forked) rk_launch_release(s->launch);
     rk_fork_guard_destroy(s->guard_page);
     rk_tickets_finish(&s->tickets);

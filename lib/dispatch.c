@@ -5,6 +5,7 @@
  * The window needs no clock: it starts small, doubles when a lane ran dry while others waited in the backlog, and halves
  * when a request had to be taken back from it. What was bound too early to a worker that turns out slow is retracted
  * (lane.h) and goes elsewhere, so a wrong window costs a little time and never a stuck request. */
+#include "batch.h"
 #include "clock.h"
 #include "error.h"
 #include "session.h"
@@ -88,10 +89,13 @@ void rk_dispatch_backlog(struct rask *s)
     }
     struct rk_ticket *ticket;
     struct rk_lane *lane;
+    rk_batch_open(s);
     while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = choose(s)) != NULL) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
         bind(s, lane, ticket);
     }
+    rk_batch_close(s);
+    rk_batch_flush(s);
     if (s->backlog.count > 0) rk_dispatch_open_lane(s, false);
 }
 

@@ -2,6 +2,7 @@
 /* What has come: responses in the lanes, messages on the socket, and the rare looks that notice what nobody announces. */
 #include "clock.h"
 #include "error.h"
+#include "events.h"
 #include "session.h"
 #include <errno.h>
 #include <poll.h>
@@ -244,6 +245,7 @@ void rk_session_control(struct rask *s)
             return;
         }
         if (result != 0) {
+            rk_events_unwatch(s);
             close(s->socket);
             s->socket = -1;
             rk_settle_disconnect(s);

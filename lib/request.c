@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Reserve, submit, abandon: a request before it has a lane. */
+#include "batch.h"
 #include "clock.h"
 #include "error.h"
+#include "events.h"
 #include "session.h"
 #include <errno.h>
 #include <string.h>
@@ -122,13 +124,17 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
     return 0;
 }
 
-static int read_options(const struct rask_request_options *options, uint64_t *deadline_ns)
+static int read_options(const struct rask_request_options *options, uint64_t *deadline_ns, bool *more)
 {
-    if (options->size != sizeof *options || options->flags != 0 || options->reserved[0] != 0 ||
+    if (options->size != sizeof *options || (options->flags & ~RASK_SUBMIT_MORE) != 0 || options->reserved[0] != 0 ||
         options->reserved[1] != 0 || options->reserved[2] != 0 || options->reserved[3] != 0)
-        return rk_error(-EINVAL, "request options: size %u (this library: %zu), flags %#x and reserved words must be 0",
-                        options->size, sizeof *options, options->flags);
+        return rk_error(
+            -EINVAL,
+            "request options: size %u (this library: %zu), flags %#x (only RASK_SUBMIT_MORE), reserved words "
+            "must be 0",
+            options->size, sizeof *options, options->flags);
     *deadline_ns = options->deadline_ns;
+    *more = options->flags & RASK_SUBMIT_MORE;
     return 0;
 }
 
@@ -161,6 +167,18 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
     s->pending++;
     s->requests++;
     rk_dispatch(s, ticket);
+    if (RK_UNLIKELY(s->events != NULL)) rk_events_submitted(s);
+}
+
+/** With others before or after it whose workers are woken together. */
+static void submit_in_batch(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length,
+                            uint64_t deadline_ns, bool more)
+{
+    rk_batch_open(s);
+    rk_submit(s, ticket, method, length, deadline_ns);
+    rk_batch_close(s);
+    if (!more) rk_batch_flush(s);
+    if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
 }
 
 int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
@@ -174,11 +192,15 @@ int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, s
     if (RK_UNLIKELY(length > capacity_of(s, ticket)))
         return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity_of(s, ticket));
     uint64_t deadline_ns = 0;
-    int result = options != NULL ? read_options(options, &deadline_ns) : 0;
+    bool more = false;
+    int result = options != NULL ? read_options(options, &deadline_ns, &more) : 0;
     if (RK_UNLIKELY(result != 0)) return result;
     ticket->user_data = request->user_data;
     request->data = NULL;
-    rk_submit(s, ticket, method, length, deadline_ns);
+    if (RK_LIKELY(!more && s->wakes_held == 0))
+        rk_submit(s, ticket, method, length, deadline_ns);
+    else
+        submit_in_batch(s, ticket, method, length, deadline_ns, more);
     return 0;
 }
 

@@ -6,6 +6,7 @@
  *   request.c   reserve, submit, abandon, slab     dispatch.c  which worker gets what, and moving it
  *   progress.c  taking completions, messages       settle.c    every way a request ends without a response
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
+ *   events.c    sleeping in the caller's loop      batch.c     wakes of several requests at once
  *
  * All of it is private memory of one thread; what is shared is reached through lane.h and segment.h. */
 #ifndef RK_SESSION_H
@@ -28,6 +29,8 @@
 #define RK_DEATH_GRACE_NS 40000000u
 
 struct rk_launch;
+struct rk_batch;
+struct rk_events;
 
 struct rask {
     /* Hot. */
@@ -52,8 +55,11 @@ struct rask {
     uint32_t with_deadline;          /* of those, how many have one */
     uint32_t turn;                   /* place in open_lanes used last */
     uint32_t empty_polls;
-    uint32_t deliveries; /* since the last look at the clock */
-    uint64_t finished;   /* tickets that got their outcome */
+    uint32_t deliveries;      /* since the last look at the clock */
+    uint64_t finished;        /* tickets that got their outcome */
+    uint32_t wakes_held;      /* batch.c: bells bumped whose wakes wait for more requests */
+    struct rk_batch *batch;   /* NULL until the first batch */
+    struct rk_events *events; /* events.c: the caller sleeps in a loop of its own; NULL until it says so */
     struct rk_slab slab;
     struct rk_segment request[RK_SEGMENTS_MAX];
     struct rk_ladder ladder;

@@ -6,6 +6,7 @@
  * retracted, on the response, or on proof of death; a deadline that passed inside a handler frees nothing. */
 #include "clock.h"
 #include "error.h"
+#include "events.h"
 #include "session.h"
 #include "status.h"
 #include <stdio.h>
@@ -24,6 +25,7 @@ static void hand_over(struct rask *s, struct rk_ticket *ticket)
     s->finished++;
     if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->read != NULL) {
         rk_list_push_back(&s->tickets, &s->callbacks, ticket);
+        if (RK_UNLIKELY(s->events != NULL)) rk_events_disturb(s);
     } else if (ticket == s->awaited || (ticket->flags & RK_TICKET_PRIVATE)) {
         s->awaited = NULL;
     } else if (s->sink_room > 0) {
@@ -32,6 +34,7 @@ static void hand_over(struct rask *s, struct rk_ticket *ticket)
     } else {
         ticket->flags |= RK_TICKET_LISTED;
         rk_list_push_back(&s->tickets, &s->ready, ticket);
+        if (RK_UNLIKELY(s->events != NULL)) rk_events_disturb(s);
     }
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Poll, wait, release: how a caller gets its completions. The only place where a client sleeps. */
+#include "batch.h"
 #include "clock.h"
 #include "error.h"
+#include "events.h"
 #include "session.h"
 #include <errno.h>
 #include <sched.h>
@@ -86,6 +88,8 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
     uint32_t left = spins ? ladder->spins : 0, yields = spins ? ladder->yields : 0;
     uint64_t finished = s->finished;
     s->move_pause_ns = s->next_move_ns = 0;
+    rk_batch_flush(s);
+    if (RK_UNLIKELY(s->events != NULL)) rk_events_disturb(s); /* PARKED is ours now */
     for (;;) {
         uint32_t looks = left < LOOKS_PER_CLOCK ? left : LOOKS_PER_CLOCK;
         uint32_t looked = spin(s, ticket, looks);
@@ -170,13 +174,17 @@ static int close_sink(struct rask *s)
 int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
+    rk_batch_flush(s);
     open_sink(s, out, max);
     rk_progress(s);
     if (s->sink_count == 0 && s->callbacks.count == 0) {
-        /* A caller that only polls needs the rare looks, too. */
-        if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0) rk_session_tick(s, rask_now_ns());
+        /* A caller that only polls needs the rare looks, too; one that sleeps in its own loop wakes up for them. */
+        if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0 || s->events != NULL)
+            rk_session_tick(s, rask_now_ns());
     }
-    return close_sink(s);
+    int count = close_sink(s);
+    if (RK_UNLIKELY(s->events != NULL)) rk_events_polled(s, count);
+    return count;
 }
 
 int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)

@@ -155,10 +155,15 @@ struct rask_request {
     uint64_t user_data; /**< yours; copied to the completion */
 };
 
+/** Flag of a request: another submission follows right away, so wake workers that sleep together with its. The request is sent at
+ * once; a worker that is awake sees it at once. The wakes leave, in one system call for all of them, with the next
+ * rask_submit() without the flag, and at the latest with rask_flush(), rask_poll() or any function that waits. */
+#define RASK_SUBMIT_MORE 1u
+
 /** Options of one request. */
 struct rask_request_options {
     uint32_t size;        /**< sizeof(struct rask_request_options) */
-    uint32_t flags;       /**< must be 0 */
+    uint32_t flags;       /**< 0 or RASK_SUBMIT_MORE */
     uint64_t deadline_ns; /**< absolute, CLOCK_MONOTONIC; 0: none, and then neither side reads a clock for it */
     uint64_t reserved[4]; /**< must be 0 */
 };
@@ -193,6 +198,9 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request);
 int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
                 const struct rask_request_options *options);
 
+/** Wake the workers of requests that were submitted with RASK_SUBMIT_MORE. Returns 0. no-block, session thread. */
+int rask_flush(struct rask *s);
+
 /** Give a reservation back. Errors: -EINVAL not reserved. no-block, no-syscall, session thread. */
 int rask_abandon(struct rask *s, struct rask_request *request);
 
@@ -215,6 +223,28 @@ int rask_wait(struct rask *s, uint64_t ticket, uint64_t deadline_ns, struct rask
 
 /** Give a completion back; its data is gone afterwards. Releasing twice is harmless. no-block, no-syscall, session thread. */
 void rask_release(struct rask *s, struct rask_completion *completion);
+
+/** A descriptor for the program's own event loop: readable while rask_poll() has something to do, be it completions,
+ * callbacks, a deadline that passed, a worker or the supervisor that died. The same number for the life of the session,
+ * rask_reconnect() included; it belongs to the session and goes with rask_close(). Watch it, do nothing else with it. Before the
+ * first call nothing of it exists: no descriptor, no thread, no system call.
+ *
+ * The protocol is the same for every loop, in the session's thread: watch it for reading, level-triggered; when it is
+ * readable, call rask_poll() until it returns less than asked for. Submit whenever you like. It starts readable, so the first
+ * rask_poll() comes by itself. It stays readable until a rask_poll() that returned 0 found nothing at all: a program that
+ * polls only once per event, or leaves completions for later, is called again and loses nothing.
+ *   poll      {.fd = rask_fd(s), .events = POLLIN}
+ *   epoll     EPOLLIN, without EPOLLET. With EPOLLET: poll until 0, never less
+ *   libuv     uv_poll_init(loop, &handle, rask_fd(s)), uv_poll_start(&handle, UV_READABLE, on_readable)
+ *   libev     ev_io_init(&watcher, on_readable, rask_fd(s), EV_READ), ev_io_start(loop, &watcher)
+ * Stop watching before rask_close(). docs/event-loops.md has the details and what it costs.
+ *
+ * Other functions may be used in between; one that waits (rask_call(), rask_wait()) makes it readable, so that the loop comes
+ * back. A session that moves to another thread must be polled there once before that thread's loop sleeps. After fork() it is of
+ * no use in the child. Errors: -EMFILE, -ENOMEM; -ENOTCONN not attached (rask_reconnect()); -EINVAL the session waits by
+ * rask_prep_wait() of <rask/uring.h>; the errno of io_uring set-up where RASK_ENGINE=uring demands it; -EAGAIN no helper
+ * thread can be had. no-block, session thread. */
+int rask_fd(struct rask *s);
 
 /** Ask that a request be stopped. Its completion still comes: RASK_CANCELLED when it had not started; otherwise as the
  * handler decides when it looks at the cancel flag. Errors: -EINVAL not in flight. no-block, session thread. */

@@ -126,7 +126,7 @@ def check_size(root):
 DOORS = {
     "futex and membarrier": (r"SYS_futex|__NR_futex|SYS_membarrier|__NR_membarrier",
                              r"lib/bell\.c|bench/floor_futex\.c"),  # the floor: futex(2) and nothing else
-    "io_uring": (r"#include <liburing|\bio_uring_\w+\s*\(|IORING_", r"lib/reactor\w*\.[ch]"),
+    "io_uring": (r"#include <liburing|\bio_uring_\w+\s*\(|IORING_", r"lib/reactor\w*\.[ch]|workers/examples/uring_loop\.c"),  # the example: a program's own ring
     "mmap": (r"\b(mmap|munmap|mremap|memfd_create)\s*\(|SYS_memfd_create", r"lib/segment\.c|bench/floor\w*\.c"),
     "memory orders": (r"__atomic_|__sync_|memory_order|stdatomic", r"lib/atomic\.h"),
     "libelf": (r"#include <(libelf|gelf)", r"workers/loader\w*\.c"),
