@@ -26,7 +26,7 @@ static void tighten(struct rk_cpus *cpus, const char *path, long long granted_us
     long long milli = granted_us > INT64_MAX / 1000 ? UINT32_MAX : granted_us * 1000 / period_us;
     if (milli >= cpus->quota_milli) return;
     cpus->quota_milli = (uint32_t)milli;
-    snprintf(cpus->quota_from, sizeof cpus->quota_from, "%s", path);
+    snprintf(cpus->quota_from, sizeof cpus->quota_from, "%.*s", (int)sizeof cpus->quota_from - 1, path);
 }
 
 /** One group: cpu.max, or the pair of version 1. */
