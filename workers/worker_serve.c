@@ -6,6 +6,7 @@
  * quantum and others have work. With one session attached no clock is read. */
 #include "clock.h"
 #include "error.h"
+#include "log.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <sched.h>
@@ -56,7 +57,9 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     page->ticket = handling->ticket;
     /* SYNC R9 release: pairs with the readers of the status page */
     rk_store_release(&page->epoch, epoch + 1);
-    int code = worker->plugin->methods[handling->method].handle(&handling->call);
+    int code = RK_LIKELY(--worker->until_sample != 0)
+                   ? worker->plugin->methods[handling->method].handle(&handling->call)
+                   : rk_worker_sample(worker);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
@@ -76,6 +79,12 @@ static uint32_t refusal(struct rk_worker *worker, const struct rk_served *served
     return handling->call.request != NULL ? RASK_OK : RASK_OVERLOADED;
 }
 
+static void refuse(struct rk_worker *worker, struct rk_served *served, uint32_t status)
+{
+    rk_store_relaxed(&worker->page->refused, worker->page->refused + 1);
+    rk_served_refuse(served, &worker->handling, status);
+}
+
 /** The next request of a session, if there is one. False: nothing done, or the session is gone. */
 static bool serve_next(struct rk_worker *worker, struct rk_served *served)
 {
@@ -86,7 +95,7 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         if (RK_LIKELY(refused == RASK_OK))
             handle(worker, served);
         else
-            rk_served_refuse(served, &worker->handling, refused);
+            refuse(worker, served, refused);
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);
     } else if (taken == RK_TAKE_BAD) {
@@ -154,6 +163,15 @@ static bool anything(const struct rk_worker *worker)
     return false;
 }
 
+/** Nothing to do is the time to say what went unsaid. */
+static void before_sleep(struct rk_worker *worker)
+{
+    rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
+    if (worker->page->queue_depth != 0) rk_store_relaxed(&worker->page->queue_depth, 0);
+    if (rk_log_owes()) rk_log_settle();
+    rk_store_relaxed(&worker->page->log_dropped, rk_log_dropped());
+}
+
 /** Sleep until a client or the supervisor rings; the argument that no ring is lost is in bell.h. */
 static void park(struct rk_worker *worker)
 {
@@ -170,8 +188,9 @@ static void park(struct rk_worker *worker)
     rk_park_barrier();
     int result = 0;
     if (!anything(worker)) {
-        rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
+        before_sleep(worker);
         result = rk_bell_wait(words, count, rk_deadline_after(RESCUE_NS));
+        rk_worker_woke(worker);
     }
     if (result == -ETIMEDOUT && anything(worker) && rk_bell_lost(words, count))
         rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
@@ -189,6 +208,7 @@ int rk_worker_serve(struct rk_worker *worker)
 {
     const struct rk_ladder *ladder = &worker->ladder;
     uint32_t yields = 0;
+    rk_worker_woke(worker);
     rk_worker_stage(worker, RK_STAGE_SERVING);
     for (;;) {
         spin(worker, ladder->spins);
