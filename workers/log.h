@@ -32,7 +32,8 @@ void rk_log_enter_worker(uint32_t worker);
  * errno stays as it is. */
 __attribute__((format(printf, 5, 6))) void rk_log(int level, const char *who, uint32_t worker, const char *event,
                                                   const char *format, ...);
-void rk_log_list(int level, const char *who, uint32_t worker, const char *event, const char *format, va_list arguments);
+__attribute__((format(printf, 5, 0))) void rk_log_list(int level, const char *who, uint32_t worker, const char *event,
+                                                       const char *format, va_list arguments);
 
 /** Lines this process has dropped. */
 uint64_t rk_log_dropped(void);
