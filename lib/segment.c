@@ -30,7 +30,7 @@ static int open_memfd(enum rk_segment_kind kind)
 {
     static const char *const names[RK_SEGMENT_KIND_COUNT] = {
         "rask",        "rask-request", "rask-request-extra", "rask-response", "rask-response-extra",
-        "rask-status", "rask-bell",    "rask-control",
+        "rask-status", "rask-bell",    "rask-control",       "rask-pool",
     };
     int fd = memfd_create(names[kind], MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL) fd = memfd_create(names[kind], MFD_CLOEXEC | MFD_ALLOW_SEALING);

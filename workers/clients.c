@@ -124,6 +124,7 @@ void rk_client_destroy(struct rk_client *client)
     rk_segment_finish(&client->bell);
     drop_segments(client);
     free(client);
+    rk_board_pool(supervisor);
     rk_supervisor_look(supervisor);
 }
 
@@ -142,6 +143,8 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     if (attached) rk_lanes_close(client);
     drop_segments(client);
     client->state = RK_CLIENT_LEAVING;
+    *(attached ? &client->supervisor->sessions_ended : &client->supervisor->sessions_refused) += 1;
+    rk_board_pool(client->supervisor);
     rk_client_time(client, LEAVE_NS);
 }
 

@@ -11,6 +11,7 @@
 #include <rask/client.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char about[] =
@@ -27,7 +28,8 @@ static const char more[] =
     "is /run/rask/default.sock for root, else default.sock in $XDG_RUNTIME_DIR/rask or /tmp/rask-UID. A duration is a\n"
     "number with ns, us, ms or s; a bare number means ms.\n"
     "\n"
-    "environment: RASK_WAIT and RASK_ENGINE give defaults for --wait and --engine\n"
+    "environment: RASK_WAIT, RASK_ENGINE, RASK_LOG_LEVEL and RASK_LOG_FORMAT give defaults for the options of that\n"
+    "name\n"
     "\n"
     "exit codes:\n"
     "    0  ended as asked\n"
@@ -44,6 +46,8 @@ struct run {
     const char *plugin;
     const char *socket;
     const char *engine;
+    const char *log_level;
+    const char *log_format;
     uint64_t workers;
     uint64_t private_fd;
     struct rk_settings settings;
@@ -70,15 +74,48 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     if (run->socket && run->private_fd != UINT64_MAX)
         return rk_usage_error("--socket and --private-fd exclude each other");
     config->engine = (enum rk_engine)engine;
+    config->log_level = rk_log_level_parse(run->log_level);
+    if (config->log_level < 0)
+        return rk_usage_error("--log-level %s: use error, warning, info or debug", run->log_level);
+    int format = rk_log_format_parse(run->log_format);
+    if (format < 0) return rk_usage_error("--log-format %s: use text or json", run->log_format);
+    config->log_format = (enum rk_log_format)format;
     int mode = rk_wait_mode_resolve(config->wait_mode);
     if (mode < 0) return rk_usage_error("%s", rask_last_error());
     config->wait_mode = (uint32_t)mode;
     return check_cpus(&run->cpus);
 }
 
+static const char *environment(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+static int start(const struct run *run, struct rk_supervisor_config *config)
+{
+    char path[PATH_MAX];
+    struct rk_load_error error;
+    if (rk_plugin_find(run->plugin, path, sizeof(path), &error) < 0) config->plugin_error = error.text;
+    config->plugin_path = path;
+    config->settings = run->settings.list;
+    config->socket_path = run->socket;
+    config->workers = (uint32_t)run->workers;
+    config->cpus = run->cpus.cpu;
+    config->cpu_count = run->cpus.count;
+    if (run->private_fd != UINT64_MAX) config->private_fd = (int)run->private_fd;
+    return rk_supervisor_run(config);
+}
+
 int cmd_run(int argc, char **argv)
 {
-    struct run run = {.engine = "auto", .workers = 1, .private_fd = UINT64_MAX};
+    struct run run = {
+        .engine = "auto",
+        .log_level = environment("RASK_LOG_LEVEL", "info"),
+        .log_format = environment("RASK_LOG_FORMAT", "text"),
+        .workers = 1,
+        .private_fd = UINT64_MAX,
+    };
     struct rk_supervisor_config config = {
         .private_fd = -1,
         .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
@@ -109,6 +146,14 @@ int cmd_run(int argc, char **argv)
          .value = "DURATION",
          .help = "time to finish when asked to end (default 5s)",
          .duration_ns = &config.drain_timeout_ns},
+        {.name = "log-level",
+         .value = "LEVEL",
+         .help = "error, warning, info (default) or debug",
+         .text = &run.log_level},
+        {.name = "log-format",
+         .value = "FORMAT",
+         .help = "text (default) or json, a line each",
+         .text = &run.log_format},
         {.name = "private-fd",
          .value = "FD",
          .help = "serve only the client on this socket, end with it",
@@ -123,15 +168,5 @@ int cmd_run(int argc, char **argv)
     if (code == RK_GO_ON) code = check(&run, &config);
     if (code != RK_GO_ON) return code;
 
-    char path[PATH_MAX];
-    struct rk_load_error error;
-    if (rk_plugin_find(run.plugin, path, sizeof(path), &error) < 0) config.plugin_error = error.text;
-    config.plugin_path = path;
-    config.settings = run.settings.list;
-    config.socket_path = run.socket;
-    config.workers = (uint32_t)run.workers;
-    config.cpus = run.cpus.cpu;
-    config.cpu_count = run.cpus.count;
-    if (run.private_fd != UINT64_MAX) config.private_fd = (int)run.private_fd;
-    return rk_supervisor_run(&config);
+    return start(&run, &config);
 }

@@ -120,11 +120,15 @@ static void spawn(struct rk_member *member)
     member->failure = (struct rk_load_error){.check = RK_LOAD_OK};
     int result = make_process(member);
     if (result == 0) {
+        member->past.starts++;
+        rk_board_member(member);
         start_timer(member, member->supervisor->config->start_timeout_ns);
         return;
     }
     set_failure(member, RK_LOAD_OK, "cannot start worker %u: %s", member->index, strerror(-result));
-    if (member->supervisor->ever_ready) rk_supervisor_say("%s", member->failure.text); /* else the end says it */
+    if (member->supervisor->ever_ready) /* else the end says it */
+        rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_not_started", "%s",
+                          member->failure.text);
     rk_member_event(member, RK_EVENT_SPAWN_FAILED);
 }
 
@@ -158,7 +162,8 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
         spawn(member);
         break;
     case RK_ACT_WAIT:
-        rk_supervisor_say("worker %u starts again in %.1f s", member->index, seconds(delay_ns));
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_waits",
+                          "worker %u starts again in %.1f s", member->index, seconds(delay_ns));
         start_timer(member, delay_ns);
         break;
     case RK_ACT_SERVE:
@@ -187,6 +192,7 @@ static enum rk_policy_action step(struct rk_member *member, enum rk_policy_event
     enum rk_policy_action action =
         rk_policy_step(&member->policy, event, member->supervisor->ever_ready, rask_now_ns(), delay_ns);
     if (!rk_policy_alive(member->policy.state)) rk_timer_stop(member->supervisor->reactor, &member->timer);
+    rk_board_member(member);
     if (served && !rk_member_serves(member)) rk_clients_workers(member->supervisor);
     return action;
 }
@@ -206,7 +212,8 @@ void rk_member_bad(struct rk_member *member, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    rk_supervisor_say("worker %u (pid %d) is killed: %s", member->index, (int)member->pid, text);
+    rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_killed",
+                      "worker %u (pid %d) is killed: %s", member->index, (int)member->pid, text);
     set_failure(member, RK_LOAD_CRASH, "worker %u broke the protocol: %.300s", member->index, text);
     rk_member_event(member, RK_EVENT_BAD);
 }
@@ -224,7 +231,8 @@ static void on_timer(void *user)
                     config->plugin_path, seconds(config->start_timeout_ns), rk_worker_stage_name(stage_of(member)),
                     config->private_fd < 0 ? "raise --start-timeout" : "wait longer for its supervisor");
         if (member->supervisor->ever_ready)
-            rk_supervisor_say("worker %u is killed: %s", member->index, member->failure.text);
+            rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_killed",
+                              "worker %u is killed: %s", member->index, member->failure.text);
         rk_member_event(member, RK_EVENT_START_TIMEOUT);
     }
 }
@@ -250,8 +258,10 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
                     member->supervisor->config->plugin_path, how, rk_worker_stage_name(stage));
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
     bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready;
+    if (!wanted) member->past.deaths++;
     if (!wanted && !told)
-        rk_supervisor_say("worker %u (pid %d) %s while %s", member->index, (int)member->pid, how,
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_died",
+                          "worker %u (pid %d) %s while %s", member->index, (int)member->pid, how,
                           rk_worker_stage_name(stage));
 }
 
@@ -262,7 +272,8 @@ static void report_rescues(const struct rk_member *member)
     const struct rk_status_page *page = member->status.base;
     uint64_t rescues = rk_load_relaxed(&page->rescues);
     if (rescues > 0)
-        rk_supervisor_say("worker %u (pid %d) slept through %llu wake-ups and was rescued by its time-out: please "
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "lost_wakes",
+                          "worker %u (pid %d) slept through %llu wake-ups and was rescued by its time-out: please "
                           "report this, and try RASK_BARRIER=fence",
                           member->index, (int)member->pid, (unsigned long long)rescues);
 }
@@ -278,7 +289,9 @@ static void drop_process(struct rk_member *member)
     member->pidfd = NULL;
     member->pid = 0;
     rk_segment_finish(&member->control);
+    rk_board_keep(member);
     rk_segment_finish(&member->status);
+    rk_board_member(member);
 }
 
 bool rk_member_reap(struct rk_member *member)

@@ -14,8 +14,10 @@ static void on_status(struct rk_member *member, int fd)
     if (member->status.base) {
         close(fd);
         rk_member_bad(member, "it sent its status page twice");
-    } else if (rk_segment_map(&member->status, fd, RK_SEGMENT_STATUS, RK_PAGE_BYTES, false) < 0) {
+    } else if (rk_segment_map(&member->status, fd, RK_SEGMENT_STATUS, RK_PAGE_BYTES, true) < 0) {
         rk_member_bad(member, "%s", rask_last_error());
+    } else {
+        rk_board_member(member);
     }
 }
 
@@ -76,7 +78,9 @@ static void on_failed(struct rk_member *member, const struct rk_message_text *fa
     member->failure.check = known ? failed->reason : RK_LOAD_DLOPEN;
     snprintf(member->failure.text, sizeof(member->failure.text), "%.*s", (int)sizeof(member->failure.text) - 1,
              failed->text);
-    if (member->supervisor->ever_ready) rk_supervisor_say("worker %u: %s", member->index, member->failure.text);
+    if (member->supervisor->ever_ready)
+        rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_not_ready", "worker %u: %s",
+                          member->index, member->failure.text);
     rk_member_event(member, RK_EVENT_FAILED);
 }
 
@@ -129,7 +133,8 @@ static void on_lost_fds(struct rk_member *member, const union rk_any_message *me
 {
     uint32_t type = message->head.type;
     if (type == RK_STATUS) {
-        rk_supervisor_say("worker %u: no descriptor is left for its status page, messages will not tell what it did",
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "no_status_page",
+                          "worker %u: no descriptor is left for its status page, messages will not tell what it did",
                           member->index);
         return;
     }

@@ -10,11 +10,13 @@
 #include "control.h"
 #include "exit_codes.h"
 #include "loader.h"
+#include "log.h"
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,17 @@ static void redirect_standard_streams(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
+__attribute__((format(printf, 4, 5))) static void say(const struct rk_spawn_config *config, int level,
+                                                      const char *event, const char *format, ...)
+{
+    char who[32];
+    va_list arguments;
+    snprintf(who, sizeof(who), "rask worker %u", config->index);
+    va_start(arguments, format);
+    rk_log_list(level, who, config->index, event, format, arguments);
+    va_end(arguments);
+}
+
 static void pin(const struct rk_spawn_config *config)
 {
     if (config->cpu == RK_CPU_ANY) return;
@@ -72,8 +85,8 @@ static void pin(const struct rk_spawn_config *config)
     CPU_ZERO(&set);
     CPU_SET((size_t)config->cpu, &set);
     if (sched_setaffinity(0, sizeof(set), &set) < 0)
-        fprintf(stderr, "rask worker %u: cannot run on processor %d: %s; it runs anywhere\n", config->index,
-                config->cpu, strerror(errno));
+        say(config, RASK_LOG_WARNING, "pin_failed", "cannot run on processor %d: %s; it runs anywhere", config->cpu,
+            strerror(errno));
 }
 
 /* A worker never outlives its supervisor. The signal is set first and the parent looked at afterwards: a supervisor that
@@ -92,6 +105,7 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
+    rk_log_enter_worker(config->index);
     snprintf(name, sizeof(name), "rask-worker-%u", config->index % RASK_WORKERS_MAX);
     prctl(PR_SET_NAME, name);
 }
@@ -162,7 +176,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
     struct rk_worker *worker = NULL;
     int result = rk_worker_create(&worker, &worker_config);
     if (result < 0) {
-        fprintf(stderr, "rask worker %u: cannot start: %s\n", config->index, strerror(-result));
+        say(config, RASK_LOG_ERROR, "start_failed", "cannot start: %s", strerror(-result));
         _exit(RK_EXIT_UNAVAILABLE);
     }
     pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */

@@ -29,21 +29,36 @@
 #define LAST_WORDS_NS 1000000000u
 /* Out of descriptors: do not even look at the listener for this long. */
 #define ACCEPT_PAUSE_NS 100000000u
+/* Standard error was full: try again after this long. */
+#define LOG_RETRY_NS 1000000000u
 #define ROUND_ACCEPTS_MAX 16u
 /* Descriptors that newcomers do not get, unless that is over a quarter of all. */
 #define FILES_KEPT 32u
-#define FILES_KEPT_PER_WORKER 2u
+#define FILES_KEPT_PER_WORKER 3u
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
-void rk_supervisor_say(const char *format, ...)
+/* Lines were dropped: somebody should hear of it once there is room, also when nothing else happens. */
+static void on_log_timer(void *user)
 {
-    char text[1024];
+    struct rk_supervisor *supervisor = user;
+    if (!rk_log_settle())
+        rk_timer_start(supervisor->reactor, &supervisor->log_timer, rk_deadline_after(LOG_RETRY_NS), on_log_timer,
+                       supervisor);
+}
+
+void rk_supervisor_log(struct rk_supervisor *supervisor, int level, uint32_t worker, const char *event,
+                       const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    rk_log_list(level, "rask run", worker, event, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "rask run: %s\n", text); /* in one piece, workers write there, too */
+    if (!supervisor->reactor || !rk_log_owes()) return;
+    rk_board_pool(supervisor);
+    if (!supervisor->log_timer.armed)
+        rk_timer_start(supervisor->reactor, &supervisor->log_timer, rk_deadline_after(LOG_RETRY_NS), on_log_timer,
+                       supervisor);
 }
 
 static void on_end_timer(void *user);
@@ -81,7 +96,8 @@ void rk_supervisor_look(struct rk_supervisor *supervisor)
 /* A drain that takes too long is forced; whatever takes too long after that is left behind. */
 static void force(struct rk_supervisor *supervisor, const char *why)
 {
-    rk_supervisor_say("%s: the workers that still run are killed", why);
+    rk_supervisor_log(supervisor, RASK_LOG_WARNING, RK_LOG_NO_WORKER, "forced",
+                      "%s: the workers that still run are killed", why);
     supervisor->exit_code = RK_EXIT_FORCED;
     rk_pool_tell(supervisor, RK_EVENT_KILL);
     start_end_timer(supervisor, LAST_WORDS_NS);
@@ -107,6 +123,7 @@ static void stop_listening(struct rk_supervisor *supervisor)
 static void drain(struct rk_supervisor *supervisor)
 {
     supervisor->phase = RK_PHASE_DRAINING;
+    rk_board_pool(supervisor);
     stop_listening(supervisor);
     rk_clients_shutdown(supervisor); /* before the workers: what has not started is taken back */
     rk_pool_tell(supervisor, RK_EVENT_DRAIN);
@@ -136,6 +153,7 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
 {
     supervisor->ever_ready = true;
     supervisor->phase = RK_PHASE_SERVING;
+    rk_board_pool(supervisor);
     if (supervisor->listener.fd >= 0) {
         printf("ready %s\n", supervisor->listener.path);
         fflush(stdout);
@@ -146,7 +164,8 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
 void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text)
 {
     if (supervisor->phase != RK_PHASE_STARTING) return;
-    if (supervisor->config->private_fd < 0) rk_supervisor_say("%s", text); /* else the client says it */
+    if (supervisor->config->private_fd < 0) /* else the client says it */
+        rk_supervisor_log(supervisor, RASK_LOG_ERROR, RK_LOG_NO_WORKER, "start_failed", "%s", text);
     supervisor->phase = RK_PHASE_FAILING;
     supervisor->exit_code = exit_code;
     supervisor->failure_reason = reason;
@@ -237,8 +256,10 @@ static int open_doors(struct rk_supervisor *supervisor)
     const struct rk_supervisor_config *config = supervisor->config;
     if (config->private_fd < 0) {
         int result = rk_listener_open(&supervisor->listener, config->socket_path);
-        if (result == 0) watch_listener(supervisor);
-        return result;
+        if (result < 0) return result;
+        rk_board_place(supervisor);
+        watch_listener(supervisor);
+        return 0;
     }
     if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
         return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
@@ -252,16 +273,20 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
     *exit_code = RK_EXIT_UNAVAILABLE;
     occupy_standard_streams();
     rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
+    rk_log_open(supervisor->config->log_level, supervisor->config->log_format);
     raise_file_limit(supervisor);
     if (!rk_membarrier_register() && !rk_fence_wanted() && supervisor->config->private_fd < 0) /* workers inherit it */
-        rk_supervisor_say("barrier: fences on both sides of every message, because the kernel refuses membarrier");
+        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "barrier",
+                          "barrier: fences on both sides of every message, because the kernel refuses membarrier");
     int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));
     if (result == -EINVAL) *exit_code = RK_EXIT_CONFIG;
     if (result < 0) return result;
     bool fell_back = rk_reactor_engine(supervisor->reactor) == RK_ENGINE_CLASSIC &&
                      supervisor->config->engine == RK_ENGINE_AUTO && !getenv("RASK_ENGINE");
-    if (fell_back && supervisor->config->private_fd < 0) rk_supervisor_say("engine: %s", why);
+    if (fell_back && supervisor->config->private_fd < 0)
+        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "engine", "engine: %s", why);
     result = take_signals(supervisor);
+    if (result == 0) result = rk_board_create(supervisor);
     if (result == 0) result = rk_pool_create(supervisor);
     if (result < 0) return result;
     *exit_code = RK_EXIT_CONFIG;
@@ -275,6 +300,9 @@ static void finish(struct rk_supervisor *supervisor)
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->log_timer);
+    rk_log_settle();
+    rk_board_destroy(supervisor);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);
 }
@@ -293,7 +321,8 @@ static int supervise(struct rk_supervisor *supervisor)
         rk_error(result, "the event loop failed: %s", strerror(-result));
         exit_code = RK_EXIT_UNAVAILABLE;
     }
-    rk_supervisor_say("%s", rask_last_error()[0] != '\0' ? rask_last_error() : strerror(-result));
+    rk_supervisor_log(supervisor, RASK_LOG_ERROR, RK_LOG_NO_WORKER, "failed", "%s",
+                      rask_last_error()[0] != '\0' ? rask_last_error() : strerror(-result));
     return exit_code;
 }
 
@@ -303,6 +332,7 @@ int rk_supervisor_run(const struct rk_supervisor_config *config)
     if (!supervisor) return RK_EXIT_UNAVAILABLE;
     supervisor->config = config;
     supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
+    supervisor->board = (struct rk_segment)RK_SEGMENT_INIT;
     supervisor->signal_fd = -1;
     supervisor->lanes = config->workers + (config->workers / 4 > 2 ? config->workers / 4 : 2);
     int exit_code = supervise(supervisor);

@@ -9,9 +9,11 @@
 #ifndef RK_SUPERVISOR_STATE_H
 #define RK_SUPERVISOR_STATE_H
 
+#include "board.h"
 #include "control.h"
 #include "listen.h"
 #include "loader.h"
+#include "log.h"
 #include "peer.h"
 #include "policy.h"
 #include "segment.h"
@@ -39,6 +41,19 @@ enum rk_phase {
 
 struct rk_supervisor;
 
+/** What a worker's processes did that are gone, for `rask stats`. */
+struct rk_past {
+    uint64_t starts; /* the present one, too */
+    uint64_t deaths; /* not asked for */
+    uint64_t requests;
+    uint64_t errors;
+    uint64_t refused;
+    uint64_t parks;
+    uint64_t rescues;
+    uint64_t bad_peer;
+    uint64_t log_dropped;
+};
+
 /** One worker: the process of the moment, if there is one, and the record of those before it. */
 struct rk_member {
     struct rk_supervisor *supervisor;
@@ -52,7 +67,8 @@ struct rk_member {
     struct rk_peer peer;
     struct rk_segment control;
     struct rk_segment status; /* not mapped until STATUS came */
-    bool hung_up;             /* its socket ended; its death is expected */
+    struct rk_past past;
+    bool hung_up; /* its socket ended; its death is expected */
 };
 
 enum rk_client_state {
@@ -121,13 +137,19 @@ struct rk_supervisor {
     struct rk_client *clients;
     uint32_t client_count;
     uint32_t sessions_made;
+    uint64_t sessions_refused;
+    uint64_t sessions_ended;
+    struct rk_segment board; /* board.h; its descriptor stays open for tools */
+    struct rk_timer log_timer;
     uint32_t failure_reason; /* of FAILING, enum rk_refusal */
     char failure_text[RK_MESSAGE_TEXT_BYTES];
 };
 
 /* supervisor.c */
-/** `rask run: ...` on standard error. */
-__attribute__((format(printf, 1, 2))) void rk_supervisor_say(const char *format, ...);
+/** A log line about a worker (or RK_LOG_NO_WORKER). `event` is its stable name, see docs/operating.md. */
+__attribute__((format(printf, 5, 6))) void rk_supervisor_log(struct rk_supervisor *supervisor, int level,
+                                                             uint32_t worker, const char *event, const char *format,
+                                                             ...);
 /** The first worker is ready. */
 void rk_supervisor_ready(struct rk_supervisor *supervisor);
 /** The start has failed: tell everybody, and end with `exit_code`. */
