@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char about[] =
     "Starts workers that run the plugin's handlers, and the socket where clients find them. Runs in the foreground "
@@ -27,7 +28,10 @@ static const char more[] =
     "is /run/rask/default.sock for root, else default.sock in $XDG_RUNTIME_DIR/rask or /tmp/rask-UID. A duration is a\n"
     "number with ns, us, ms or s; a bare number means ms.\n"
     "\n"
-    "environment: RASK_WAIT and RASK_ENGINE give defaults for --wait and --engine\n"
+    "A request that a worker dies of is saved, with the signal, the backtrace and its bytes (see rask replay), in\n"
+    "/var/lib/rask/crashes for root, else in $XDG_STATE_HOME/rask/crashes or ~/.local/state/rask/crashes.\n"
+    "\n"
+    "environment: RASK_WAIT, RASK_ENGINE and RASK_CRASH_DIR give defaults for --wait, --engine and --crash-dir\n"
     "\n"
     "exit codes:\n"
     "    0  ended as asked\n"
@@ -46,6 +50,7 @@ struct run {
     const char *engine;
     uint64_t workers;
     uint64_t private_fd;
+    const char *crash_dir;
     struct rk_settings settings;
     struct rk_cpu_list cpus;
 };
@@ -58,6 +63,25 @@ static int check_cpus(const struct rk_cpu_list *cpus)
     for (unsigned i = 0; i < cpus->count; i++)
         if (cpus->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(cpus->cpu[i], &allowed))
             return rk_usage_error("--pin %u: this process may not use processor %u", cpus->cpu[i], cpus->cpu[i]);
+    return RK_GO_ON;
+}
+
+/* One that was named has to be fit for use; the default one is looked at when the first worker crashes. */
+static int choose_crash_dir(const struct run *run, struct rk_supervisor_config *config, char *dir, size_t bytes)
+{
+    if (run->crash_dir)
+        rk_crash_dir_absolute(run->crash_dir, dir, bytes);
+    else
+        rk_crash_dir_default(dir, bytes);
+    if (strcmp(dir, "none") == 0) return RK_GO_ON;
+    config->crash.dir = dir;
+    if (!run->crash_dir) return RK_GO_ON;
+    int fd = rk_crash_dir_open(dir, true);
+    if (fd < 0) {
+        rk_complain("--crash-dir %s; name another, or none", rask_last_error());
+        return RK_EXIT_CONFIG;
+    }
+    close(fd);
     return RK_GO_ON;
 }
 
@@ -83,6 +107,9 @@ int cmd_run(int argc, char **argv)
         .private_fd = -1,
         .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
         .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+        .crash = {.files_max = RK_CRASH_FILES_DEFAULT,
+                  .bytes_max = RK_CRASH_BYTES_DEFAULT,
+                  .payload_bytes_max = RK_CRASH_PAYLOAD_DEFAULT},
     };
     const struct rk_option options[] = {
         {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
@@ -109,6 +136,24 @@ int cmd_run(int argc, char **argv)
          .value = "DURATION",
          .help = "time to finish when asked to end (default 5s)",
          .duration_ns = &config.drain_timeout_ns},
+        {.name = "crash-dir",
+         .value = "DIR",
+         .help = "where crashes are saved, or none (default: see below)",
+         .text = &run.crash_dir},
+        {.name = "crash-files",
+         .value = "N",
+         .help = "keep at most so many, the newest (default 32)",
+         .count = &config.crash.files_max,
+         .min = 1},
+        {.name = "crash-bytes",
+         .value = "SIZE",
+         .help = "of at most this size together (default 64M)",
+         .bytes = &config.crash.bytes_max,
+         .min = RK_CRASH_BYTES_MIN},
+        {.name = "crash-payload",
+         .value = "SIZE",
+         .help = "save so much of the request, 0: nothing of it (default 1M)",
+         .bytes = &config.crash.payload_bytes_max},
         {.name = "private-fd",
          .value = "FD",
          .help = "serve only the client on this socket, end with it",
@@ -123,8 +168,10 @@ int cmd_run(int argc, char **argv)
     if (code == RK_GO_ON) code = check(&run, &config);
     if (code != RK_GO_ON) return code;
 
-    char path[PATH_MAX];
+    char path[PATH_MAX], crash_dir[PATH_MAX];
     struct rk_load_error error;
+    code = choose_crash_dir(&run, &config, crash_dir, sizeof(crash_dir));
+    if (code != RK_GO_ON) return code;
     if (rk_plugin_find(run.plugin, path, sizeof(path), &error) < 0) config.plugin_error = error.text;
     config.plugin_path = path;
     config.settings = run.settings.list;

@@ -222,6 +222,7 @@ static int take_signals(struct rk_supervisor *supervisor)
 {
     sigset_t set;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like others */
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -273,6 +274,7 @@ static void finish(struct rk_supervisor *supervisor)
     stop_listening(supervisor);
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
+    rk_crash_finish(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);

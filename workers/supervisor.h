@@ -4,6 +4,7 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "crash.h"
 #include "reactor.h"
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct rk_supervisor_config {
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;
+    struct rk_crash_config crash;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

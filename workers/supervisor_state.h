@@ -10,6 +10,7 @@
 #define RK_SUPERVISOR_STATE_H
 
 #include "control.h"
+#include "crash.h"
 #include "listen.h"
 #include "loader.h"
 #include "peer.h"
@@ -51,8 +52,11 @@ struct rk_member {
     struct rk_fd *pidfd; /* goes to clients, too */
     struct rk_peer peer;
     struct rk_segment control;
-    struct rk_segment status; /* not mapped until STATUS came */
-    bool hung_up;             /* its socket ended; its death is expected */
+    struct rk_segment status;             /* not mapped until STATUS came */
+    bool hung_up;                         /* its socket ended; its death is expected */
+    int crash_fd;                         /* what it writes when it crashes (crash.h); -1: none */
+    char crash_file[RK_CRASH_FILE_BYTES]; /* where its last death is written; empty: nowhere */
+    uint32_t crash_session;               /* whose request it died of */
 };
 
 enum rk_client_state {
@@ -122,6 +126,7 @@ struct rk_supervisor {
     uint32_t sessions_made;
     uint32_t failure_reason; /* of FAILING, enum rk_refusal */
     char failure_text[RK_MESSAGE_TEXT_BYTES];
+    struct rk_crash_writer crash;
 };
 
 /* supervisor.c */
