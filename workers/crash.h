@@ -61,6 +61,34 @@ struct rk_crash_config {
     uint64_t payload_bytes_max; /* per request; 0: none */
 };
 
+#define RK_CRASH_CONFIG_INIT                                                      \
+    {                                                                             \
+        .files_max = RK_CRASH_FILES_DEFAULT, .bytes_max = RK_CRASH_BYTES_DEFAULT, \
+        .payload_bytes_max = RK_CRASH_PAYLOAD_DEFAULT                             \
+    }
+
+/* Rows for the option table of `rask run` (options.h). */
+#define RK_OPTION_CRASH_DIR(text_)                                                                            \
+    {                                                                                                         \
+        .name = "crash-dir", .value = "DIR", .help = "where crashes are saved, or none (default: see below)", \
+        .text = (text_)                                                                                       \
+    }
+#define RK_OPTION_CRASH_FILES(c)                                                                                \
+    {                                                                                                           \
+        .name = "crash-files", .value = "N", .help = "keep at most so many, the newest (default 32)", .min = 1, \
+        .count = &(c)->files_max                                                                                \
+    }
+#define RK_OPTION_CRASH_BYTES(c)                                                                       \
+    {                                                                                                  \
+        .name = "crash-bytes", .value = "SIZE", .help = "of at most this size together (default 64M)", \
+        .min = RK_CRASH_BYTES_MIN, .bytes = &(c)->bytes_max                                            \
+    }
+#define RK_OPTION_CRASH_PAYLOAD(c)                                                                             \
+    {                                                                                                          \
+        .name = "crash-payload", .value = "SIZE",                                                              \
+        .help = "save so much of the request, 0: nothing of it (default 1M)", .bytes = &(c)->payload_bytes_max \
+    }
+
 /** The supervisor's side: at most one child that writes. Zero-initialise. */
 struct rk_crash_writer {
     pid_t pid; /* 0: none */
