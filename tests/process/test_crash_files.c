@@ -347,6 +347,7 @@ static void test_a_storm_of_crashes_keeps_to_one_child(void **state)
     uint64_t ticket[TOGETHER];
     unsigned most = 0;
     start("--workers", "4");
+    kit_wait_children(server.pid, 4);
     struct rask *s = kit_connect(&server, NULL);
     unsigned before = kit_descriptors(server.pid);
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -374,7 +375,8 @@ static void test_a_storm_of_crashes_keeps_to_one_child(void **state)
     assert_in_range(count, 1, 10);
     for (unsigned i = 0; i < count; i++) assert_non_null(strstr(paths[i], ".crash"));
     rask_close(s);
-    kit_pause_ms(50);
+    kit_wait_children(server.pid, 4);
+    for (unsigned i = 0; i < 2000 && kit_descriptors(server.pid) > before; i++) kit_pause_ms(1);
     assert_true(kit_descriptors(server.pid) <= before);
     stop();
 }
