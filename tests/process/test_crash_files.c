@@ -354,25 +354,25 @@ static void test_a_storm_of_crashes_keeps_to_one_child(void **state)
         for (unsigned i = 0; i < TOGETHER; i++) {
             struct rask_request request;
             assert_int_equal(rask_reserve(s, 8, &request), 0);
-            assert_int_equal(rask_submit(s, &request, (uint32_t)rask_method(s, i % 4 ? "echo" : "segv"), 8, NULL), 0);
+            assert_int_equal(rask_submit(s, &request, (uint32_t)rask_method(s, i % 2 ? "echo" : "segv"), 8, NULL), 0);
             ticket[i] = request.ticket;
         }
         for (unsigned i = 0; i < TOGETHER; i++) {
             struct rask_completion completion;
             pid_t pids[64];
             assert_int_equal(rask_wait(s, ticket[i], rask_now_ns() + 15 * KIT_S, &completion), 0);
-            assert_string_equal(rask_status_name(completion.status), i % 4 ? "OK" : "CRASHED");
+            assert_string_equal(rask_status_name(completion.status), i % 2 ? "OK" : "CRASHED");
             rask_release(s, &completion);
             unsigned children = kit_children(server.pid, pids, 64);
             if (children > most) most = children;
         }
     }
     print_message("at most %u children of a pool of 4\n", most);
-    assert_in_range(most, 1, 6);
+    assert_in_range(most, 1, 5);
     for (unsigned i = 0; i < 3000 && kit_children(server.pid, (pid_t[16]){0}, 16) > 4; i++) kit_pause_ms(1);
     char paths[32][512];
     unsigned count = files(paths, 32);
-    assert_in_range(count, 1, 10);
+    assert_in_range(count, 1, 20);
     for (unsigned i = 0; i < count; i++) assert_non_null(strstr(paths[i], ".crash"));
     rask_close(s);
     kit_wait_children(server.pid, 4);
