@@ -36,10 +36,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RK_PROTOCOL 1u
+#define RK_PROTOCOL 2u
 #define RK_MESSAGE_MAGIC 0x4b534152u /* "RASK" */
 #define RK_MESSAGE_FDS_MAX 4u
 #define RK_MESSAGE_TEXT_BYTES 512u
+#define RK_CRASH_FILE_BYTES 256u
 
 enum rk_message_type {
     /* client -> supervisor */
@@ -167,8 +168,9 @@ struct rk_message_lane_gone {
     uint32_t worker;
     int32_t signal; /* 0: it exited */
     int32_t exit_code;
-    uint32_t stage;        /* enum rk_worker_stage it died in */
-    uint32_t never_opened; /* 1: the lane did not come into being */
+    uint32_t stage;                       /* enum rk_worker_stage it died in */
+    uint32_t never_opened;                /* 1: the lane did not come into being */
+    char crash_file[RK_CRASH_FILE_BYTES]; /* where a request of this session's is written down; empty: nowhere */
 };
 
 struct rk_message_workers {

@@ -254,7 +254,7 @@ struct rk_status_page {
     uint32_t sessions;
     /* The request being handled: odd epoch = inside a handler, epoch / 2 = requests handled. Changes with every request. */
     uint64_t epoch RK_LINE_ALIGNED; /* R9 */
-    uint64_t ticket;
+    uint64_t ticket;                /* low half: the slot's ticket; high half: low bits of the request's position */
     uint32_t session;
     uint32_t method;
     uint64_t handler_errors;

@@ -6,6 +6,7 @@
 #include "session.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -182,6 +183,8 @@ static void on_lane(struct rask *s, const struct rk_message_lane *message, int r
 
 static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *message)
 {
+    if (message->crash_file[0] != '\0')
+        snprintf(s->crash_file, sizeof s->crash_file, "%.*s", (int)sizeof s->crash_file - 1, message->crash_file);
     if (message->lane >= s->params.lanes || s->lanes[message->lane].state == RK_LANE_IS_FREE) return;
     /* A lane settled by its pidfd and asked for again: this is about the incarnation before. */
     if (s->lanes[message->lane].state == RK_LANE_IS_OPENING && !message->never_opened) return;

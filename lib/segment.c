@@ -140,6 +140,13 @@ void rk_segment_finish(struct rk_segment *segment)
     *segment = (struct rk_segment)RK_SEGMENT_INIT;
 }
 
+int rk_scratch_create(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 uint32_t *rk_fork_guard_create(void)
 {
     void *page = mmap(NULL, RK_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -93,6 +93,7 @@ struct rask {
     char plugin[48];
     char plugin_version[32];
     char ended_text[RK_MESSAGE_TEXT_BYTES];
+    char crash_file[RK_CRASH_FILE_BYTES];
     char *path; /* NULL: private supervisor */
     struct rk_launch *launch;
     union rk_any_message *message;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char about[] =
     "Starts workers that run the plugin's handlers, and the socket where clients find them. Runs in the foreground "
@@ -28,8 +29,11 @@ static const char more[] =
     "is /run/rask/default.sock for root, else default.sock in $XDG_RUNTIME_DIR/rask or /tmp/rask-UID. A duration is a\n"
     "number with ns, us, ms or s; a bare number means ms.\n"
     "\n"
-    "environment: RASK_WAIT, RASK_ENGINE, RASK_LOG_LEVEL and RASK_LOG_FORMAT give defaults for the options of that\n"
-    "name\n"
+    "A request that a worker dies of is saved, with the signal, the backtrace and its bytes (see rask replay), in\n"
+    "/var/lib/rask/crashes for root, else in $XDG_STATE_HOME/rask/crashes or ~/.local/state/rask/crashes.\n"
+    "\n"
+    "environment: RASK_WAIT, RASK_ENGINE, RASK_CRASH_DIR, RASK_LOG_LEVEL and RASK_LOG_FORMAT give defaults for the\n"
+    "options of that name\n"
     "\n"
     "exit codes:\n"
     "    0  ended as asked\n"
@@ -50,6 +54,7 @@ struct run {
     const char *log_format;
     uint64_t workers;
     uint64_t private_fd;
+    const char *crash_dir;
     struct rk_settings settings;
     struct rk_cpu_list cpus;
 };
@@ -62,6 +67,25 @@ static int check_cpus(const struct rk_cpu_list *cpus)
     for (unsigned i = 0; i < cpus->count; i++)
         if (cpus->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(cpus->cpu[i], &allowed))
             return rk_usage_error("--pin %u: this process may not use processor %u", cpus->cpu[i], cpus->cpu[i]);
+    return RK_GO_ON;
+}
+
+/* One that was named has to be fit for use; the default one is looked at when the first worker crashes. */
+static int choose_crash_dir(const struct run *run, struct rk_supervisor_config *config, char *dir, size_t bytes)
+{
+    if (run->crash_dir)
+        rk_crash_dir_absolute(run->crash_dir, dir, bytes);
+    else
+        rk_crash_dir_default(dir, bytes);
+    if (strcmp(dir, "none") == 0) return RK_GO_ON;
+    config->crash.dir = dir;
+    if (!run->crash_dir) return RK_GO_ON;
+    int fd = rk_crash_dir_open(dir, true);
+    if (fd < 0) {
+        rk_complain("--crash-dir %s; name another, or none", rask_last_error());
+        return RK_EXIT_CONFIG;
+    }
+    close(fd);
     return RK_GO_ON;
 }
 
@@ -94,8 +118,10 @@ static const char *environment(const char *name, const char *otherwise)
 
 static int start(const struct run *run, struct rk_supervisor_config *config)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], crash_dir[PATH_MAX];
     struct rk_load_error error;
+    int code = choose_crash_dir(run, config, crash_dir, sizeof(crash_dir));
+    if (code != RK_GO_ON) return code;
     if (rk_plugin_find(run->plugin, path, sizeof(path), &error) < 0) config->plugin_error = error.text;
     config->plugin_path = path;
     config->settings = run->settings.list;
@@ -107,66 +133,71 @@ static int start(const struct run *run, struct rk_supervisor_config *config)
     return rk_supervisor_run(config);
 }
 
+static struct run run = {.engine = "auto", .workers = 1, .private_fd = UINT64_MAX};
+static struct rk_supervisor_config config = {
+    .private_fd = -1,
+    .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
+    .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+    .crash = RK_CRASH_CONFIG_INIT,
+};
+static const struct rk_option options[] = {
+    {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
+    {.name = "workers",
+     .value = "N",
+     .help = "worker processes, 1 to 256 (default 1)",
+     .count = &run.workers,
+     .min = 1,
+     .max = RASK_WORKERS_MAX},
+    {.name = "socket", .value = "PATH", .help = "where to listen (default: see below)", .text = &run.socket},
+    {.name = "wait", .value = "MODE", .help = "spin, hybrid (default) or park", .wait_mode = &config.wait_mode},
+    {.name = "set", .value = "KEY=VALUE", .help = "setting for the plugin; may be repeated", .settings = &run.settings},
+    {.name = "pin", .value = "CPU,...", .help = "processor of each worker, in turn", .cpus = &run.cpus},
+    {.name = "engine", .value = "ENGINE", .help = "auto (default), uring or classic", .text = &run.engine},
+    {.name = "start-timeout",
+     .value = "DURATION",
+     .help = "time for a worker to get ready (default 10s)",
+     .duration_ns = &config.start_timeout_ns,
+     .min = 1},
+    {.name = "drain-timeout",
+     .value = "DURATION",
+     .help = "time to finish when asked to end (default 5s)",
+     .duration_ns = &config.drain_timeout_ns},
+    {.name = "log-level", .value = "LEVEL", .help = "error, warning, info (default) or debug", .text = &run.log_level},
+    {.name = "log-format", .value = "FORMAT", .help = "text (default) or json, a line each", .text = &run.log_format},
+    {.name = "crash-dir",
+     .value = "DIR",
+     .help = "where crashes are saved, or none (default: see below)",
+     .text = &run.crash_dir},
+    {.name = "crash-files",
+     .value = "N",
+     .help = "keep at most so many, the newest (default 32)",
+     .count = &config.crash.files_max,
+     .min = 1},
+    {.name = "crash-bytes",
+     .value = "SIZE",
+     .help = "of at most this size together (default 64M)",
+     .bytes = &config.crash.bytes_max,
+     .min = RK_CRASH_BYTES_MIN},
+    {.name = "crash-payload",
+     .value = "SIZE",
+     .help = "save so much of the request, 0: nothing of it (default 1M)",
+     .bytes = &config.crash.payload_bytes_max},
+    {.name = "private-fd",
+     .value = "FD",
+     .help = "serve only the client on this socket, end with it",
+     .count = &run.private_fd,
+     .min = 3,
+     .max = INT_MAX},
+    {.name = NULL},
+};
+
 int cmd_run(int argc, char **argv)
 {
-    struct run run = {
-        .engine = "auto",
-        .log_level = environment("RASK_LOG_LEVEL", "info"),
-        .log_format = environment("RASK_LOG_FORMAT", "text"),
-        .workers = 1,
-        .private_fd = UINT64_MAX,
-    };
-    struct rk_supervisor_config config = {
-        .private_fd = -1,
-        .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
-        .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
-    };
-    const struct rk_option options[] = {
-        {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
-        {.name = "workers",
-         .value = "N",
-         .help = "worker processes, 1 to 256 (default 1)",
-         .count = &run.workers,
-         .min = 1,
-         .max = RASK_WORKERS_MAX},
-        {.name = "socket", .value = "PATH", .help = "where to listen (default: see below)", .text = &run.socket},
-        {.name = "wait", .value = "MODE", .help = "spin, hybrid (default) or park", .wait_mode = &config.wait_mode},
-        {.name = "set",
-         .value = "KEY=VALUE",
-         .help = "setting for the plugin; may be repeated",
-         .settings = &run.settings},
-        {.name = "pin", .value = "CPU,...", .help = "processor of each worker, in turn", .cpus = &run.cpus},
-        {.name = "engine", .value = "ENGINE", .help = "auto (default), uring or classic", .text = &run.engine},
-        {.name = "start-timeout",
-         .value = "DURATION",
-         .help = "time for a worker to get ready (default 10s)",
-         .duration_ns = &config.start_timeout_ns,
-         .min = 1},
-        {.name = "drain-timeout",
-         .value = "DURATION",
-         .help = "time to finish when asked to end (default 5s)",
-         .duration_ns = &config.drain_timeout_ns},
-        {.name = "log-level",
-         .value = "LEVEL",
-         .help = "error, warning, info (default) or debug",
-         .text = &run.log_level},
-        {.name = "log-format",
-         .value = "FORMAT",
-         .help = "text (default) or json, a line each",
-         .text = &run.log_format},
-        {.name = "private-fd",
-         .value = "FD",
-         .help = "serve only the client on this socket, end with it",
-         .count = &run.private_fd,
-         .min = 3,
-         .max = INT_MAX},
-        {.name = NULL},
-    };
     const struct rk_command command = {.name = "run", .about = about, .more = more, .options = options};
     struct rk_arguments arguments;
+    run.log_level = environment("RASK_LOG_LEVEL", "info");
+    run.log_format = environment("RASK_LOG_FORMAT", "text");
     int code = rk_options_parse(&command, argc, argv, &arguments);
     if (code == RK_GO_ON) code = check(&run, &config);
-    if (code != RK_GO_ON) return code;
-
-    return start(&run, &config);
+    return code == RK_GO_ON ? start(&run, &config) : code;
 }

@@ -7,6 +7,8 @@
 int cmd_run(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_crashes(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_stats(int argc, char **argv);

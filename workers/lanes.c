@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <rask/client.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool is_live(const struct rk_place *place)
@@ -283,17 +284,21 @@ void rk_lanes_serve(struct rk_member *member)
 
 /* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
  * and waking it, or the message may have to wait for its turn. */
-static void tell_gone(struct rk_client *client, uint32_t worker, const struct rk_message_lane_gone *death)
+static void tell_gone(struct rk_client *client, const struct rk_member *member,
+                      const struct rk_message_lane_gone *death)
 {
     bool any = false;
     for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
         struct rk_place *place = &client->place[lane];
-        if (place->worker != worker || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN)) continue;
+        if (place->worker != member->index || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN))
+            continue;
         struct rk_message_lane_gone message = *death;
+        if (client->session == member->crash_session)
+            memcpy(message.crash_file, member->crash_file, sizeof(message.crash_file));
         send_gone(client, lane, &message);
         any = true;
     }
-    client->known[worker] = 0;
+    client->known[member->index] = 0;
     if (any) rk_peer_wake(&client->peer);
 }
 
@@ -301,7 +306,7 @@ void rk_lanes_gone(struct rk_member *member, int signal, int exit_code, uint32_t
 {
     const struct rk_message_lane_gone death = {.signal = signal, .exit_code = exit_code, .stage = stage};
     for (struct rk_client *client = member->supervisor->clients; client; client = client->next)
-        if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member->index, &death);
+        if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member, &death);
 }
 
 void rk_lanes_give_up(struct rk_supervisor *supervisor)

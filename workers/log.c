@@ -115,6 +115,11 @@ void rk_log_enter_worker(uint32_t worker)
     find_way();
 }
 
+void rk_log_reopen(void)
+{
+    find_way();
+}
+
 uint64_t rk_log_dropped(void)
 {
     return out.dropped;

@@ -28,6 +28,9 @@ void rk_log_open(int level, enum rk_log_format format);
 /** In a forked worker, whose descriptors were closed: open it again, and count drops from 0. */
 void rk_log_enter_worker(uint32_t worker);
 
+/** In another forked child whose descriptors were closed: open it again. */
+void rk_log_reopen(void);
+
 /** One line. `who` starts it in text ("rask run"), `event` is its stable name in JSON, `worker` the one it is about.
  * errno stays as it is. */
 __attribute__((format(printf, 5, 6))) void rk_log(int level, const char *who, uint32_t worker, const char *event,

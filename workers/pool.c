@@ -87,12 +87,19 @@ fail:
     return result;
 }
 
+static void close_crash_fd(struct rk_member *member)
+{
+    if (member->crash_fd >= 0) close(member->crash_fd);
+    member->crash_fd = -1;
+}
+
 static int make_process(struct rk_member *member)
 {
     struct rk_supervisor *supervisor = member->supervisor;
     const struct rk_supervisor_config *config = supervisor->config;
     int result = rk_segment_create(&member->control, RK_SEGMENT_CONTROL, RK_PAGE_BYTES);
     if (result < 0) return result;
+    member->crash_fd = config->crash.dir ? rk_scratch_create("rask-crash") : -1; /* it starts without one, too */
     struct rk_spawn_config spawn = {
         .index = member->index,
         .generation = member->generation,
@@ -100,6 +107,8 @@ static int make_process(struct rk_member *member)
         .parties = config->workers + 1,
         .cpu = config->cpu_count > 0 ? (int)config->cpus[member->index % config->cpu_count] : RK_CPU_ANY,
         .control_word_fd = member->control.fd,
+        .crash_fd = member->crash_fd,
+        .crash_payload_bytes = config->crash.payload_bytes_max,
         .plugin_path = config->plugin_path,
         .settings = config->settings,
         .files = supervisor->files,
@@ -110,6 +119,7 @@ static int make_process(struct rk_member *member)
     if (result == 0) result = adopt(member, &spawned);
     rk_segment_close_fd(&member->control);
     if (result < 0) rk_segment_finish(&member->control);
+    if (result < 0) close_crash_fd(member);
     return result;
 }
 
@@ -291,6 +301,7 @@ static void drop_process(struct rk_member *member)
     rk_segment_finish(&member->control);
     rk_board_keep(member);
     rk_segment_finish(&member->status);
+    close_crash_fd(member);
     rk_board_member(member);
 }
 
@@ -306,13 +317,16 @@ bool rk_member_reap(struct rk_member *member)
     int signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     int code = info.si_code == CLD_EXITED ? info.si_status : 0;
     uint32_t stage = stage_of(member);
+    struct rk_crash_job crash;
     report_death(member, signal, code, stage);
     report_rescues(member);
+    rk_crash_note(member, signal, code, &crash);
     drop_process(member);
     uint64_t delay_ns;
     enum rk_policy_action action = step(member, RK_EVENT_DIED, &delay_ns);
     rk_lanes_gone(member, signal, code, stage); /* behind WORKERS: nobody who hears of it believes that it serves */
     act(member, action, delay_ns);
+    rk_crash_capture(member->supervisor, &crash); /* last: nobody waits for it */
     rk_supervisor_look(member->supervisor);
     return true;
 }
@@ -350,6 +364,7 @@ int rk_pool_create(struct rk_supervisor *supervisor)
             .peer = RK_PEER_INIT,
             .control = RK_SEGMENT_INIT,
             .status = RK_SEGMENT_INIT,
+            .crash_fd = -1,
         };
         supervisor->members[i].peer.queued_max = RK_WORKER_QUEUED_MAX;
         supervisor->members[i].peer.unacked_max = RK_WORKER_UNACKED_MAX;

@@ -20,6 +20,8 @@ static const struct subcommand {
     {"call", cmd_call, "send one request and print the response"},
     {"methods", cmd_methods, "list what a supervisor or a plugin offers"},
     {"check", cmd_check, "say whether a plugin loads, and if not, why"},
+    {"replay", cmd_replay, "run a request again that a worker crashed on, also under gdb"},
+    {"crashes", cmd_crashes, "list the requests that workers crashed on"},
     {"stats", cmd_stats, "show what a supervisor and its workers do"},
     {"bench", cmd_bench, "measure latency and throughput against this machine's floor"},
     {"doctor", cmd_doctor, "say what this machine offers and what to change"},
@@ -110,7 +112,9 @@ static int help_command(const char *name)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        rk_complain("a command is missing: run, call, methods, check, stats, bench or doctor (see \"rask --help\")");
+        rk_complain(
+            "a command is missing: run, call, methods, check, replay, crashes, stats, bench or doctor (see \"rask "
+            "--help\")");
         return RK_EXIT_USAGE;
     }
     const char *name = argv[1];

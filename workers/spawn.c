@@ -8,6 +8,7 @@
 #include "spawn.h"
 #include "bell.h"
 #include "control.h"
+#include "crash.h"
 #include "exit_codes.h"
 #include "loader.h"
 #include "log.h"
@@ -35,14 +36,27 @@ static void close_between(unsigned first, unsigned last)
     for (unsigned fd = first; fd <= last && fd < FD_TRIED_MAX; fd++) close((int)fd);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+void rk_close_all_but(int *kept, unsigned count)
+{
+    unsigned next = STDERR_FILENO + 1;
+    qsort(kept, count, sizeof(*kept), by_number);
+    for (unsigned i = 0; i < count; i++) {
+        if (kept[i] < (int)next) continue;
+        close_between(next, (unsigned)kept[i] - 1);
+        next = (unsigned)kept[i] + 1;
+    }
+    close_between(next, ~0u);
+}
+
 void rk_close_others(int a, int b)
 {
-    int lower = a < b ? a : b, higher = a < b ? b : a;
-    unsigned low = (unsigned)(lower > STDERR_FILENO ? lower : STDERR_FILENO);
-    unsigned high = (unsigned)(higher > STDERR_FILENO ? higher : STDERR_FILENO);
-    close_between(STDERR_FILENO + 1, low - 1);
-    close_between(low + 1, high - 1);
-    close_between(high + 1, ~0u);
+    int kept[] = {a, b};
+    rk_close_all_but(kept, 2);
 }
 
 static void reset_signals(void)
@@ -101,7 +115,8 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     char name[16];
     tie_to_parent(parent);
     rk_reactor_forget(config->reactor);
-    rk_close_others(socket, config->control_word_fd);
+    int kept[] = {socket, config->control_word_fd, config->crash_fd};
+    rk_close_all_but(kept, 3);
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
@@ -181,6 +196,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
     }
     pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */
     const struct rask_plugin *plugin = bring_up(worker, config, socket);
+    if (config->crash_fd >= 0) rk_crash_watch(worker, config->crash_fd, config->crash_payload_bytes);
     if (send_ready(socket, plugin, worker_config.membarrier) < 0) _exit(RK_EXIT_UNAVAILABLE);
     int code = rk_worker_serve(worker);
     rk_worker_destroy(worker);

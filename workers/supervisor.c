@@ -34,7 +34,7 @@
 #define ROUND_ACCEPTS_MAX 16u
 /* Descriptors that newcomers do not get, unless that is over a quarter of all. */
 #define FILES_KEPT 32u
-#define FILES_KEPT_PER_WORKER 3u
+#define FILES_KEPT_PER_WORKER 4u
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
@@ -241,6 +241,7 @@ static int take_signals(struct rk_supervisor *supervisor)
 {
     sigset_t set;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like others */
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -299,6 +300,7 @@ static void finish(struct rk_supervisor *supervisor)
     stop_listening(supervisor);
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
+    rk_crash_finish(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
     rk_timer_stop(supervisor->reactor, &supervisor->log_timer);
     rk_log_settle();

@@ -4,6 +4,7 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "crash.h"
 #include "log.h"
 #include "reactor.h"
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct rk_supervisor_config {
     uint64_t drain_timeout_ns;
     int log_level; /* enum rask_log_level: the last one that is shown */
     enum rk_log_format log_format;
+    struct rk_crash_config crash;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

@@ -11,6 +11,7 @@
 
 #include "board.h"
 #include "control.h"
+#include "crash.h"
 #include "listen.h"
 #include "loader.h"
 #include "log.h"
@@ -68,7 +69,10 @@ struct rk_member {
     struct rk_segment control;
     struct rk_segment status; /* not mapped until STATUS came */
     struct rk_past past;
-    bool hung_up; /* its socket ended; its death is expected */
+    bool hung_up;                         /* its socket ended; its death is expected */
+    int crash_fd;                         /* what it writes when it crashes (crash.h); -1: none */
+    char crash_file[RK_CRASH_FILE_BYTES]; /* where its last death is written; empty: nowhere */
+    uint32_t crash_session;               /* whose request it died of */
 };
 
 enum rk_client_state {
@@ -143,6 +147,7 @@ struct rk_supervisor {
     struct rk_timer log_timer;
     uint32_t failure_reason; /* of FAILING, enum rk_refusal */
     char failure_text[RK_MESSAGE_TEXT_BYTES];
+    struct rk_crash_writer crash;
 };
 
 /* supervisor.c */
