@@ -220,6 +220,10 @@ static void describe(const struct call *call, const struct rask_completion *comp
         snprintf(text, bytes, "the worker crashed with %s while it had the request; executed: %s",
                  rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
         break;
+    case RASK_UNAVAILABLE:
+        snprintf(text, bytes, "UNAVAILABLE: %s; executed: %s",
+                 rask_last_error()[0] ? rask_last_error() : rask_status_text(RASK_UNAVAILABLE), executed);
+        break;
     default:
         snprintf(text, bytes, "%s: %s; executed: %s%s", outcome->status, rask_status_text(completion->status), executed,
                  completion->status == RASK_REPLY_TOO_LARGE ? "; raise the limit with --max-payload" : "");

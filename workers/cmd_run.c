@@ -18,9 +18,10 @@ static const char about[] =
     "and\n"
     "prints `ready PATH` on standard output once the first worker serves; messages go to standard error. A worker "
     "that\n"
-    "dies is replaced at once; one that dies over five times in ten seconds waits before each start, 0.1 s doubling "
-    "to\n"
-    "30 s. SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at once.\n";
+    "dies is replaced at once; one that dies too often (--restart-limit) waits before each start, 0.1 s doubling to\n"
+    "30 s, and while all of them wait requests end as UNAVAILABLE. SIGHUP reads the plugin's file again (see rask "
+    "reload).\n"
+    "SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at once.\n";
 static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder. The default "
     "socket\n"
@@ -44,6 +45,7 @@ struct run {
     const char *plugin;
     const char *socket;
     const char *engine;
+    const char *restart_limit;
     uint64_t workers;
     uint64_t private_fd;
     struct rk_settings settings;
@@ -61,6 +63,25 @@ static int check_cpus(const struct rk_cpu_list *cpus)
     return RK_GO_ON;
 }
 
+/* "5/10": five deaths in ten seconds; "0": no limit. */
+static int parse_restart_limit(const char *text, struct rk_restart_limit *limit)
+{
+    char copy[32];
+    uint64_t deaths, seconds = 10;
+    if (!text) return RK_GO_ON;
+    size_t length = strcspn(text, "/");
+    snprintf(copy, sizeof(copy), "%.*s", length < sizeof(copy) ? (int)length : 0, text);
+    bool fits = rk_parse_count(copy, &deaths) == 0 && deaths <= RK_DEATHS_MAX_LIMIT &&
+                (text[length] == '\0' ? deaths == 0 : rk_parse_count(text + length + 1, &seconds) == 0) &&
+                seconds > 0 && seconds <= 86400;
+    if (!fits)
+        return rk_usage_error("--restart-limit: \"%s\" is not N/SECONDS: use 0 for no limit, or 1 to %u deaths in 1 to "
+                              "86400 seconds, as in 5/10",
+                              text, RK_DEATHS_MAX_LIMIT);
+    *limit = (struct rk_restart_limit){.deaths_max = (uint32_t)deaths, .window_ns = seconds * 1000000000u};
+    return RK_GO_ON;
+}
+
 /* What the table of options cannot check. */
 static int check(const struct run *run, struct rk_supervisor_config *config)
 {
@@ -73,6 +94,8 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     int mode = rk_wait_mode_resolve(config->wait_mode);
     if (mode < 0) return rk_usage_error("%s", rask_last_error());
     config->wait_mode = (uint32_t)mode;
+    int code = parse_restart_limit(run->restart_limit, &config->restart_limit);
+    if (code != RK_GO_ON) return code;
     return check_cpus(&run->cpus);
 }
 
@@ -83,6 +106,7 @@ int cmd_run(int argc, char **argv)
         .private_fd = -1,
         .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
         .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+        .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
     };
     const struct rk_option options[] = {
         {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
@@ -109,6 +133,10 @@ int cmd_run(int argc, char **argv)
          .value = "DURATION",
          .help = "time to finish when asked to end (default 5s)",
          .duration_ns = &config.drain_timeout_ns},
+        {.name = "restart-limit",
+         .value = "N/SECONDS",
+         .help = "deaths of one worker before its starts wait (default 5/10; 0: no limit)",
+         .text = &run.restart_limit},
         {.name = "private-fd",
          .value = "FD",
          .help = "serve only the client on this socket, end with it",

@@ -81,7 +81,7 @@ static uint32_t pick_first_worker(const struct rk_supervisor *supervisor)
     uint32_t workers = supervisor->config->workers;
     for (uint32_t i = 0; i < workers; i++) {
         uint32_t candidate = (supervisor->sessions_made + i) % workers;
-        if (rk_member_serves(&supervisor->members[candidate])) return candidate;
+        if (rk_member_serves(rk_holder(supervisor, candidate))) return candidate;
     }
     return supervisor->sessions_made % workers;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Forks one worker and carries it through its stages: checking, loading, opening, serving.
  *
- * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM and SIGINT
- * are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
+ * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM, SIGINT and
+ * SIGHUP are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
  * has when the supervisor says so; SIGPIPE, because a log reader that went away must not look like a crash. What the
  * plugin prints goes to standard error: standard output belongs to the supervisor's one line. */
 #include "spawn.h"
@@ -13,6 +13,7 @@
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,14 +34,24 @@ static void close_between(unsigned first, unsigned last)
     for (unsigned fd = first; fd <= last && fd < FD_TRIED_MAX; fd++) close((int)fd);
 }
 
-void rk_close_others(int a, int b)
+/* The lowest of three that is over `floor`; UINT_MAX: none. */
+static unsigned lowest_over(unsigned floor, const int kept[3])
 {
-    int lower = a < b ? a : b, higher = a < b ? b : a;
-    unsigned low = (unsigned)(lower > STDERR_FILENO ? lower : STDERR_FILENO);
-    unsigned high = (unsigned)(higher > STDERR_FILENO ? higher : STDERR_FILENO);
-    close_between(STDERR_FILENO + 1, low - 1);
-    close_between(low + 1, high - 1);
-    close_between(high + 1, ~0u);
+    unsigned lowest = UINT_MAX;
+    for (unsigned i = 0; i < 3; i++)
+        if (kept[i] >= 0 && (unsigned)kept[i] > floor && (unsigned)kept[i] < lowest) lowest = (unsigned)kept[i];
+    return lowest;
+}
+
+void rk_close_others(int a, int b, int c)
+{
+    const int kept[3] = {a, b, c};
+    unsigned floor = STDERR_FILENO, next;
+    while ((next = lowest_over(floor, kept)) != UINT_MAX) {
+        close_between(floor + 1, next - 1);
+        floor = next;
+    }
+    close_between(floor + 1, UINT_MAX);
 }
 
 static void reset_signals(void)
@@ -50,6 +61,7 @@ static void reset_signals(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     sigset_t none;
     sigemptyset(&none);
@@ -88,7 +100,7 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     char name[16];
     tie_to_parent(parent);
     rk_reactor_forget(config->reactor);
-    rk_close_others(socket, config->control_word_fd);
+    rk_close_others(socket, config->control_word_fd, config->plugin_fd);
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
@@ -130,9 +142,11 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
     struct rk_load_error error = {.check = RK_LOAD_OK};
     const struct rask_plugin *plugin = NULL;
     rk_worker_stage(worker, RK_STAGE_CHECKING);
-    if (rk_plugin_inspect(config->plugin_path, &error) < 0) fail(socket, &error);
+    if (rk_plugin_inspect_copy(config->plugin_path, config->plugin_fd, &error) < 0) fail(socket, &error);
     rk_worker_stage(worker, RK_STAGE_LOADING);
-    if (rk_plugin_load(config->plugin_path, config->settings, &plugin, &error) < 0) fail(socket, &error);
+    if (rk_plugin_load_copy(config->plugin_path, config->plugin_fd, config->settings, &plugin, &error) < 0)
+        fail(socket, &error);
+    close(config->plugin_fd);
     rk_worker_stage(worker, RK_STAGE_OPENING);
     int result = rk_worker_open(worker, plugin);
     if (result != 0) {

@@ -115,20 +115,34 @@ static void drain(struct rk_supervisor *supervisor)
     rk_supervisor_look(supervisor);
 }
 
+static void on_end_signal(struct rk_supervisor *supervisor)
+{
+    uint64_t now_ns = rask_now_ns();
+    if (supervisor->phase < RK_PHASE_DRAINING) {
+        supervisor->signal_ns = now_ns;
+        drain(supervisor);
+    } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
+               now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
+        force(supervisor, "a second signal came");
+    }
+}
+
+/* SIGHUP also says that the terminal is gone: from the kernel, or passed on by a shell. */
+static bool lost_terminal(const struct rk_supervisor *supervisor, const struct signalfd_siginfo *info)
+{
+    return supervisor->has_terminal && (info->ssi_code == SI_KERNEL || !isatty(STDERR_FILENO));
+}
+
 static void on_signal(void *user, int fd, uint32_t events)
 {
     struct rk_supervisor *supervisor = user;
     struct signalfd_siginfo info;
     (void)events;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        uint64_t now_ns = rask_now_ns();
-        if (supervisor->phase < RK_PHASE_DRAINING) {
-            supervisor->signal_ns = now_ns;
-            drain(supervisor);
-        } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
-                   now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
-            force(supervisor, "a second signal came");
-        }
+        if (info.ssi_signo == SIGHUP && !lost_terminal(supervisor, &info))
+            rk_reload_signal(supervisor);
+        else
+            on_end_signal(supervisor);
     }
 }
 
@@ -207,6 +221,12 @@ static void raise_file_limit(struct rk_supervisor *supervisor)
     setrlimit(RLIMIT_NOFILE, &raised);
 }
 
+uint32_t rk_chance(struct rk_supervisor *supervisor)
+{
+    supervisor->chance = supervisor->chance * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(supervisor->chance >> 32);
+}
+
 bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose)
 {
     struct rlimit limit; /* as it is now: prlimit(1) may have changed it */
@@ -221,11 +241,13 @@ bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_file
 static int take_signals(struct rk_supervisor *supervisor)
 {
     sigset_t set;
+    supervisor->has_terminal = isatty(STDERR_FILENO);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     supervisor->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (supervisor->signal_fd < 0) return rk_error(-errno, "signalfd: %s", strerror(errno));
@@ -251,7 +273,7 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
     char why[256];
     *exit_code = RK_EXIT_UNAVAILABLE;
     occupy_standard_streams();
-    rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
+    rk_close_others(supervisor->config->private_fd, -1, -1);
     raise_file_limit(supervisor);
     if (!rk_membarrier_register() && !rk_fence_wanted() && supervisor->config->private_fd < 0) /* workers inherit it */
         rk_supervisor_say("barrier: fences on both sides of every message, because the kernel refuses membarrier");
@@ -279,15 +301,31 @@ static void finish(struct rk_supervisor *supervisor)
     rk_reactor_destroy(supervisor->reactor);
 }
 
+static void start(struct rk_supervisor *supervisor)
+{
+    struct rk_load_error error;
+    if (supervisor->config->plugin_error) {
+        rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
+        return;
+    }
+    if (rk_generation_create(&supervisor->generation, supervisor->config->plugin_path, 1, &error) < 0) {
+        bool plugin = error.check != RK_LOAD_OK;
+        rk_supervisor_fail(supervisor, plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY,
+                           plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE, error.text);
+        return;
+    }
+    supervisor->generations_made = 1;
+    for (uint32_t i = 0; i < supervisor->config->workers; i++)
+        rk_holder(supervisor, i)->plugin = rk_generation_use(supervisor->generation);
+    rk_pool_tell(supervisor, RK_EVENT_START);
+}
+
 static int supervise(struct rk_supervisor *supervisor)
 {
     int exit_code;
     int result = set_up(supervisor, &exit_code);
     if (result == 0) {
-        if (supervisor->config->plugin_error)
-            rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
-        else
-            rk_pool_tell(supervisor, RK_EVENT_START);
+        start(supervisor);
         result = rk_reactor_run(supervisor->reactor);
         if (result == 0) return supervisor->exit_code;
         rk_error(result, "the event loop failed: %s", strerror(-result));

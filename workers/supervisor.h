@@ -4,7 +4,9 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "policy.h"
 #include "reactor.h"
+#include "worker_limits.h"
 #include <stdint.h>
 
 #define RK_START_TIMEOUT_NS_DEFAULT 10000000000u
@@ -23,6 +25,8 @@ struct rk_supervisor_config {
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;
+    struct rk_restart_limit restart_limit;
+    struct rk_worker_limits limits;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.
