@@ -7,11 +7,16 @@
 #include "loader.h"
 #include "options.h"
 #include "supervisor.h"
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <rask/client.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char about[] =
     "Starts workers that run the plugin's handlers, and the socket where clients find them. Runs in the foreground "
@@ -46,6 +51,8 @@ struct run {
     const char *socket;
     const char *engine;
     const char *restart_limit;
+    const char *user;
+    struct rk_texts writable;
     uint64_t workers;
     uint64_t private_fd;
     struct rk_settings settings;
@@ -82,6 +89,41 @@ static int parse_restart_limit(const char *text, struct rk_restart_limit *limit)
     return RK_GO_ON;
 }
 
+/* Looked up now: workers must not need the user database. */
+static int find_user(const char *name, struct rk_identity *identity)
+{
+    if (!name) return RK_GO_ON;
+    uint64_t number;
+    bool is_number = rk_parse_count(name, &number) == 0 && number < UINT32_MAX;
+    const struct passwd *user = is_number ? getpwuid((uid_t)number) : getpwnam(name);
+    if (!user && !is_number) return rk_usage_error("--user %s: there is no such user", name);
+    *identity = (struct rk_identity){.given = true, .uid = user ? user->pw_uid : (uid_t)number};
+    identity->gid = user ? user->pw_gid : (gid_t)number;
+    identity->group_count = sizeof(identity->groups) / sizeof(identity->groups[0]);
+    if (!user) identity->group_count = 0;
+    if (user && getgrouplist(user->pw_name, user->pw_gid, identity->groups, &identity->group_count) < 0)
+        return rk_usage_error("--user %s: is in more than %zu groups", name,
+                              sizeof(identity->groups) / sizeof(identity->groups[0]));
+    if (geteuid() == 0) return RK_GO_ON;
+    if (identity->uid != geteuid())
+        return rk_usage_error("--user %s: only root can run workers as another user; this is user %u", name, geteuid());
+    identity->given = false; /* it is so already */
+    return RK_GO_ON;
+}
+
+static int take_writable(const struct rk_texts *writable, struct rk_worker_limits *limits)
+{
+    static_assert(RK_TEXTS_MAX <= RK_SANDBOX_PATHS_MAX, "all fit");
+    if (writable->count > 0 && !limits->sandbox)
+        return rk_usage_error("--sandbox-write needs --sandbox: without it every file may be written");
+    for (unsigned i = 0; i < writable->count; i++) {
+        if (access(writable->list[i], F_OK) < 0)
+            return rk_usage_error("--sandbox-write %s: %s", writable->list[i], strerror(errno));
+        limits->writable[limits->writable_count++] = writable->list[i];
+    }
+    return RK_GO_ON;
+}
+
 /* What the table of options cannot check. */
 static int check(const struct run *run, struct rk_supervisor_config *config)
 {
@@ -95,56 +137,88 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     if (mode < 0) return rk_usage_error("%s", rask_last_error());
     config->wait_mode = (uint32_t)mode;
     int code = parse_restart_limit(run->restart_limit, &config->restart_limit);
+    if (code == RK_GO_ON) code = find_user(run->user, &config->limits.identity);
+    if (code == RK_GO_ON) code = take_writable(&run->writable, &config->limits);
     if (code != RK_GO_ON) return code;
     return check_cpus(&run->cpus);
 }
 
+static struct run run = {.engine = "auto", .workers = 1, .private_fd = UINT64_MAX};
+static struct rk_supervisor_config config = {
+    .private_fd = -1,
+    .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
+    .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+    .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
+};
+static const struct rk_option options[] = {
+    {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
+    {.name = "workers",
+     .value = "N",
+     .help = "worker processes, 1 to 256 (default 1)",
+     .count = &run.workers,
+     .min = 1,
+     .max = RASK_WORKERS_MAX},
+    {.name = "socket", .value = "PATH", .help = "where to listen (default: see below)", .text = &run.socket},
+    {.name = "wait", .value = "MODE", .help = "spin, hybrid (default) or park", .wait_mode = &config.wait_mode},
+    {.name = "set", .value = "KEY=VALUE", .help = "setting for the plugin; may be repeated", .settings = &run.settings},
+    {.name = "pin", .value = "CPU,...", .help = "processor of each worker, in turn", .cpus = &run.cpus},
+    {.name = "engine", .value = "ENGINE", .help = "auto (default), uring or classic", .text = &run.engine},
+    {.name = "start-timeout",
+     .value = "DURATION",
+     .help = "time for a worker to get ready (default 10s)",
+     .duration_ns = &config.start_timeout_ns,
+     .min = 1},
+    {.name = "drain-timeout",
+     .value = "DURATION",
+     .help = "time to finish when asked to end (default 5s)",
+     .duration_ns = &config.drain_timeout_ns},
+    {.name = "restart-limit",
+     .value = "N/SECONDS",
+     .help = "deaths of one worker before its starts wait (default 5/10; 0: no limit)",
+     .text = &run.restart_limit},
+    {.name = "max-requests",
+     .value = "N",
+     .help = "replace a worker after N requests, up to a tenth earlier",
+     .count = &config.limits.requests_max},
+    {.name = "max-rss",
+     .value = "SIZE",
+     .help = "replace a worker that has more memory of its own",
+     .bytes = &config.limits.rss_bytes_max},
+    {.name = "max-age",
+     .value = "DURATION",
+     .help = "replace a worker that is older",
+     .duration_ns = &config.limits.age_ns_max},
+    {.name = "limit-as",
+     .value = "SIZE",
+     .help = "address space of a worker; replaced at three quarters",
+     .bytes = &config.limits.as_bytes},
+    {.name = "limit-nofile",
+     .value = "N",
+     .help = "descriptors of a worker; replaced at three quarters",
+     .count = &config.limits.files},
+    {.name = "limit-cpu",
+     .value = "SECONDS",
+     .help = "processor time of a worker; replaced at three quarters",
+     .count = &config.limits.cpu_s},
+    {.name = "user", .value = "NAME", .help = "run workers as this user (needs root)", .text = &run.user},
+    {.name = "sandbox",
+     .help = "no programs, sockets, tracing or writing to files in workers",
+     .flag = &config.limits.sandbox},
+    {.name = "sandbox-write",
+     .value = "PATH",
+     .help = "file or folder that may be written; may be repeated",
+     .texts = &run.writable},
+    {.name = "private-fd",
+     .value = "FD",
+     .help = "serve only the client on this socket, end with it",
+     .count = &run.private_fd,
+     .min = 3,
+     .max = INT_MAX},
+    {.name = NULL},
+};
+
 int cmd_run(int argc, char **argv)
 {
-    struct run run = {.engine = "auto", .workers = 1, .private_fd = UINT64_MAX};
-    struct rk_supervisor_config config = {
-        .private_fd = -1,
-        .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
-        .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
-        .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
-    };
-    const struct rk_option options[] = {
-        {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
-        {.name = "workers",
-         .value = "N",
-         .help = "worker processes, 1 to 256 (default 1)",
-         .count = &run.workers,
-         .min = 1,
-         .max = RASK_WORKERS_MAX},
-        {.name = "socket", .value = "PATH", .help = "where to listen (default: see below)", .text = &run.socket},
-        {.name = "wait", .value = "MODE", .help = "spin, hybrid (default) or park", .wait_mode = &config.wait_mode},
-        {.name = "set",
-         .value = "KEY=VALUE",
-         .help = "setting for the plugin; may be repeated",
-         .settings = &run.settings},
-        {.name = "pin", .value = "CPU,...", .help = "processor of each worker, in turn", .cpus = &run.cpus},
-        {.name = "engine", .value = "ENGINE", .help = "auto (default), uring or classic", .text = &run.engine},
-        {.name = "start-timeout",
-         .value = "DURATION",
-         .help = "time for a worker to get ready (default 10s)",
-         .duration_ns = &config.start_timeout_ns,
-         .min = 1},
-        {.name = "drain-timeout",
-         .value = "DURATION",
-         .help = "time to finish when asked to end (default 5s)",
-         .duration_ns = &config.drain_timeout_ns},
-        {.name = "restart-limit",
-         .value = "N/SECONDS",
-         .help = "deaths of one worker before its starts wait (default 5/10; 0: no limit)",
-         .text = &run.restart_limit},
-        {.name = "private-fd",
-         .value = "FD",
-         .help = "serve only the client on this socket, end with it",
-         .count = &run.private_fd,
-         .min = 3,
-         .max = INT_MAX},
-        {.name = NULL},
-    };
     const struct rk_command command = {.name = "run", .about = about, .more = more, .options = options};
     struct rk_arguments arguments;
     int code = rk_options_parse(&command, argc, argv, &arguments);

@@ -53,6 +53,7 @@ static void on_burial(void *user)
     struct rk_supervisor *supervisor = user;
     rk_members_free(supervisor);
     rk_reload_look(supervisor);
+    rk_recycle_look(supervisor);
 }
 
 void rk_posts_look_soon(struct rk_supervisor *supervisor)
@@ -102,10 +103,12 @@ void rk_incoming_ready(struct rk_member *member)
 
 void rk_incoming_failed(struct rk_member *member)
 {
-    if (member->plugin != member->supervisor->generation)
+    if (member->plugin != member->supervisor->generation) {
         rk_reload_failed(member);
-    else
-        rk_supervisor_say("worker %u is not replaced: %s", member->index, member->failure.text);
+        return;
+    }
+    rk_supervisor_say("worker %u is not replaced yet: %s", member->index, member->failure.text);
+    rk_recycle_failed(member->supervisor);
 }
 
 void rk_incoming_stop(struct rk_supervisor *supervisor)

@@ -117,7 +117,9 @@ static int make_process(struct rk_member *member)
 static void spawn(struct rk_member *member)
 {
     member->generation = ++member->supervisor->posts[member->index].generation;
-    member->hung_up = false;
+    member->hung_up = member->spent = false;
+    uint64_t age_ns = member->supervisor->config->limits.age_ns_max;
+    member->age_ns_max = age_ns - (age_ns / 10 >> 16) * (rk_chance(member->supervisor) >> 16);
     member->failure = (struct rk_load_error){.check = RK_LOAD_OK};
     int result = make_process(member);
     if (result == 0) {

@@ -111,6 +111,9 @@ static void on_message(struct rk_member *member, const union rk_any_message *mes
     case RK_SESSION_BAD:
         on_session_bad(member, &message->text);
         return;
+    case RK_RECYCLE:
+        rk_recycle_wanted(member, "--max-requests is reached");
+        return;
     case RK_LANE_OPENED:
         result = rk_lane_opened(member, &message->lane, fds[0]);
         break;

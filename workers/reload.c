@@ -4,6 +4,7 @@
  * nothing has changed for anybody. One reload at a time: others wait for their turn, and signals are counted as one. */
 #include "error.h"
 #include "exit_codes.h"
+#include "notify.h"
 #include "supervisor_state.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ static void begin(struct rk_supervisor *supervisor, const char *path)
     struct rk_load_error error;
     reload->stage = RK_RELOAD_CANARY;
     reload->stragglers = 0;
+    rk_notify("RELOADING=1");
     uint32_t number = supervisor->generations_made + 1;
     if (rk_generation_create(&reload->generation, path, number, &error) < 0) {
         roll_back(supervisor, error.check == RK_LOAD_OK ? "memory" : rk_load_check_name(error.check), error.text);
@@ -106,6 +108,7 @@ static void tell_outcome(struct rk_supervisor *supervisor)
         snprintf(reload->text + used, sizeof(reload->text) - used, "; %u of the old did not finish in time: killed",
                  reload->stragglers);
     reload->stage = RK_RELOAD_NONE;
+    rk_notify("READY=1");
     if (reload->asker) rk_client_answer(reload->asker, reload->exit_code, reload->text);
     reload->asker = NULL;
 }

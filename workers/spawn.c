@@ -10,6 +10,7 @@
 #include "control.h"
 #include "exit_codes.h"
 #include "loader.h"
+#include "sandbox.h"
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -159,6 +160,20 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
     return plugin;
 }
 
+/* Before any code of the plugin runs. A change of user clears the death signal. */
+static void confine(const struct rk_spawn_config *config, pid_t parent, int socket)
+{
+    struct rk_load_error error = {.check = RK_LOAD_OPEN};
+    if (rk_worker_confine(config->limits, error.text, sizeof(error.text)) < 0) fail(socket, &error);
+    tie_to_parent(parent);
+}
+
+/* A tenth less at most, so that workers which started together are not replaced together. */
+static uint64_t with_jitter(uint64_t requests_max, uint32_t chance)
+{
+    return requests_max - chance % (requests_max / 10 + 1);
+}
+
 __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *config, pid_t parent, int socket)
 {
     enter_child(config, parent, socket);
@@ -171,6 +186,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         .control_word_fd = config->control_word_fd,
         .membarrier = rk_membarrier_register(),
         .plugin_path = config->plugin_path,
+        .requests_max = with_jitter(config->limits->requests_max, config->chance),
         .settings = config->settings,
     };
     struct rk_worker *worker = NULL;
@@ -180,6 +196,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         _exit(RK_EXIT_UNAVAILABLE);
     }
     pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */
+    confine(config, parent, socket);
     const struct rask_plugin *plugin = bring_up(worker, config, socket);
     if (send_ready(socket, plugin, worker_config.membarrier) < 0) _exit(RK_EXIT_UNAVAILABLE);
     int code = rk_worker_serve(worker);

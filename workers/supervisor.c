@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exit_codes.h"
+#include "notify.h"
 #include "spawn.h"
 #include "supervisor_state.h"
 #include <errno.h>
@@ -107,6 +108,7 @@ static void stop_listening(struct rk_supervisor *supervisor)
 static void drain(struct rk_supervisor *supervisor)
 {
     supervisor->phase = RK_PHASE_DRAINING;
+    rk_notify("STOPPING=1");
     stop_listening(supervisor);
     rk_clients_shutdown(supervisor); /* before the workers: what has not started is taken back */
     rk_pool_tell(supervisor, RK_EVENT_DRAIN);
@@ -154,6 +156,7 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
         printf("ready %s\n", supervisor->listener.path);
         fflush(stdout);
     }
+    rk_notify("READY=1");
     rk_clients_welcome(supervisor);
 }
 
@@ -272,6 +275,7 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
 {
     char why[256];
     *exit_code = RK_EXIT_UNAVAILABLE;
+    rk_notify_init();
     occupy_standard_streams();
     rk_close_others(supervisor->config->private_fd, -1, -1);
     raise_file_limit(supervisor);
@@ -297,6 +301,7 @@ static void finish(struct rk_supervisor *supervisor)
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->recycle_timer);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);
 }
@@ -318,6 +323,7 @@ static void start(struct rk_supervisor *supervisor)
     for (uint32_t i = 0; i < supervisor->config->workers; i++)
         rk_holder(supervisor, i)->plugin = rk_generation_use(supervisor->generation);
     rk_pool_tell(supervisor, RK_EVENT_START);
+    rk_recycle_start(supervisor);
 }
 
 static int supervise(struct rk_supervisor *supervisor)

@@ -62,6 +62,8 @@ struct rk_member {
     struct rk_peer peer;
     struct rk_segment control;
     struct rk_segment status; /* not mapped until STATUS came */
+    bool spent;               /* it is to be replaced */
+    uint64_t age_ns_max;      /* with jitter */
     bool hung_up;             /* its socket ended; its death is expected */
 };
 
@@ -163,6 +165,8 @@ struct rk_supervisor {
     struct rk_message_ready plugin;   /* its READY */
     uint32_t generations_made;
     struct rk_reload reload;
+    struct rk_timer recycle_timer;
+    uint64_t recycle_not_before_ns;
     bool broken;     /* every worker waits for its next start: requests are refused instead of kept */
     uint64_t chance; /* state of the generator behind every jitter */
     struct rk_client *clients;
@@ -257,6 +261,15 @@ void rk_reload_ready(struct rk_supervisor *supervisor);
 void rk_reload_failed(struct rk_member *member);
 /** Something ended: go on. */
 void rk_reload_look(struct rk_supervisor *supervisor);
+
+/* recycle.c */
+void rk_recycle_start(struct rk_supervisor *supervisor);
+/** This worker has done its share. */
+void rk_recycle_wanted(struct rk_member *member, const char *why);
+/** Its replacement did not come up: it goes on, and another attempt is made later. */
+void rk_recycle_failed(struct rk_supervisor *supervisor);
+/** Replace the next one that has to be, if nothing else goes on. */
+void rk_recycle_look(struct rk_supervisor *supervisor);
 
 /* pool_messages.c */
 /** Receive and act on what waits on its socket, at most `limit` messages. */

@@ -101,7 +101,7 @@ static void test_reload_repairs_a_crash_loop_at_once(void **state)
     const struct kit_result *result =
         kit_rask("reload", "--socket", server.socket, "--plugin", kit_plugin("version_2"), NULL);
     assert_int_equal(result->code, 0);
-    assert_true(kit_sanitized || result->took_ns < 900 * KIT_MS);
+    assert_true(kit_sanitized || result->took_ns < 5 * KIT_S);
     assert_int_equal(call("version", "5s"), 0);
     kit_stop(&server);
 }
