@@ -36,6 +36,8 @@ static void refuse_version(struct rk_client *client, const struct rk_message_hel
 static bool takes_a_crowd(struct rk_supervisor *supervisor, char *why, size_t why_bytes)
 {
     struct rk_crowd *crowd;
+    snprintf(why, why_bytes, "the sandbox allows no io_uring in workers");
+    if (supervisor->config->limits.sandbox) return false;
     snprintf(why, why_bytes, "the engine is classic");
     if (rk_reactor_engine(supervisor->reactor) != RK_ENGINE_URING) return false;
     if (supervisor->takes_a_crowd) return true;
