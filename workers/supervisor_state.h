@@ -156,8 +156,8 @@ struct rk_supervisor {
     struct rk_timer end_timer;    /* drain time-out, then the last flush */
     bool ever_ready;
     bool takes_a_crowd; /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
-    bool last_words; /* no worker is left; only messages have to go out */
-    uint32_t lanes;  /* of every session */
+    bool last_words;    /* no worker is left; only messages have to go out */
+    uint32_t lanes;     /* of every session */
     struct rk_post *posts;
     struct rk_member *buried; /* dead and of no role: freed at the end of the round */
     struct rk_timer burial;
