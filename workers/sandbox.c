@@ -125,7 +125,7 @@ static int refuse_all(scmp_filter_ctx filter, const int *calls, size_t count)
 /* Signals go to this process only; a child that a handler forks has another number and may not send any. */
 static int refuse_signals(scmp_filter_ctx filter)
 {
-    const struct scmp_arg_cmp other = SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid());
+    const struct scmp_arg_cmp other = SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0);
     int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, other);
     return result == 0 ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1, other) : result;
 }
