@@ -289,7 +289,7 @@ struct rk_pool_member {
     uint32_t generation;
     uint32_t pid;       /* 0: no process */
     uint32_t status_fd; /* the supervisor's descriptor of its status page + 1; 0: none */
-    uint64_t restarts;  /* processes started after the first */
+    uint64_t restarts;  /* processes started because the one before had died */
     uint64_t deaths;    /* that nobody had asked for */
     uint64_t requests;
     uint64_t errors;
@@ -298,6 +298,7 @@ struct rk_pool_member {
     uint64_t rescues RK_LINE_ALIGNED;
     uint64_t bad_peer;
     uint64_t log_dropped;
+    uint64_t replacements; /* by a reload, or because it had done its share */
 };
 static_assert(sizeof(struct rk_pool_member) == 128, "two lines");
 static_assert(offsetof(struct rk_pool_member, rescues) == 64, "drawing");

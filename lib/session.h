@@ -39,7 +39,8 @@ struct rask {
     uint32_t control_seen;
     bool connected;
     bool shutting_down;
-    bool ended; /* the supervisor ended this session: see rask_last_error() */
+    bool ended;  /* the supervisor ended this session: see rask_last_error() */
+    bool broken; /* all workers wait for their next start: requests end UNAVAILABLE instead of waiting */
     uint32_t open_count;
     uint16_t *open_lanes; /* indices of OPEN lanes */
     struct rk_lane *lanes;
@@ -147,6 +148,8 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
 void rk_dispatch_backlog(struct rask *s);
 /** Take back what waits behind something slow and give it to idle workers; open lanes if that would help. */
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
+/** The lane's worker takes nothing new: what it has not started goes elsewhere. */
+void rk_dispatch_leave(struct rask *s, struct rk_lane *lane);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 
@@ -173,6 +176,8 @@ void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal);
 void rk_settle_disconnect(struct rask *s);
 /** The session is over although workers live: a peer broke the rules. Ends everything. */
 void rk_settle_end(struct rask *s, const char *why);
+/** No worker will serve soon: end what no worker has with UNAVAILABLE. */
+void rk_settle_broken(struct rask *s);
 /** End what has not started with SHUTDOWN. */
 void rk_settle_shutdown(struct rask *s);
 /** End what is past its deadline. */

@@ -42,9 +42,8 @@ void rk_board_member(const struct rk_member *member)
     struct rk_pool_page *page = member->supervisor->board.base;
     if (page == NULL) return;
     struct rk_pool_member *row = &page->member[member->index];
-    const struct rk_past *past = &member->past;
-    rk_store_relaxed(&row->generation, member->generation);
-    rk_store_relaxed(&row->pid, (uint32_t)member->pid);
+    const struct rk_post *post = &member->supervisor->posts[member->index];
+    const struct rk_past *past = &post->past;
     rk_store_relaxed(&row->restarts, past->starts > 0 ? past->starts - 1 : 0);
     rk_store_relaxed(&row->deaths, past->deaths);
     rk_store_relaxed(&row->requests, past->requests);
@@ -54,24 +53,36 @@ void rk_board_member(const struct rk_member *member)
     rk_store_relaxed(&row->rescues, past->rescues);
     rk_store_relaxed(&row->bad_peer, past->bad_peer);
     rk_store_relaxed(&row->log_dropped, past->log_dropped);
+    rk_store_relaxed(&row->replacements, past->replacements);
+    if (post->holder != member) return;
+    rk_store_relaxed(&row->generation, member->generation);
+    rk_store_relaxed(&row->pid, (uint32_t)member->pid);
     rk_store_relaxed(&row->status_fd, (uint32_t)(member->status.fd + 1));
     /* SYNC R9 release: pairs with rk_stats_look */
     rk_store_release(&row->state, (uint32_t)member->policy.state);
 }
 
-/** The words are the dead worker's: whatever they say, they are only added up. */
+/* A counter of a worker's page: the words are the worker's, so whatever they say, they are only added up. */
+static void keep(uint64_t now, uint64_t *kept, uint64_t *sum)
+{
+    if (now <= *kept) return;
+    *sum += now - *kept;
+    *kept = now;
+}
+
 void rk_board_keep(struct rk_member *member)
 {
     const struct rk_status_page *page = member->status.base;
-    struct rk_past *past = &member->past;
+    struct rk_past *past = &member->supervisor->posts[member->index].past, *kept = &member->kept;
     if (page == NULL) return;
-    past->requests += rk_load_relaxed(&page->epoch) / 2 + rk_load_relaxed(&page->epoch) % 2;
-    past->errors += rk_load_relaxed(&page->handler_errors);
-    past->refused += rk_load_relaxed(&page->refused);
-    past->parks += rk_load_relaxed(&page->parks);
-    past->rescues += rk_load_relaxed(&page->rescues);
-    past->bad_peer += rk_load_relaxed(&page->bad_peer);
-    past->log_dropped += rk_load_relaxed(&page->log_dropped);
+    uint64_t epoch = rk_load_relaxed(&page->epoch);
+    keep(epoch / 2 + epoch % 2, &kept->requests, &past->requests);
+    keep(rk_load_relaxed(&page->handler_errors), &kept->errors, &past->errors);
+    keep(rk_load_relaxed(&page->refused), &kept->refused, &past->refused);
+    keep(rk_load_relaxed(&page->parks), &kept->parks, &past->parks);
+    keep(rk_load_relaxed(&page->rescues), &kept->rescues, &past->rescues);
+    keep(rk_load_relaxed(&page->bad_peer), &kept->bad_peer, &past->bad_peer);
+    keep(rk_load_relaxed(&page->log_dropped), &kept->log_dropped, &past->log_dropped);
 }
 
 static uint32_t attached(const struct rk_supervisor *supervisor)

@@ -17,7 +17,7 @@ void rk_board_place(struct rk_supervisor *supervisor);
 /** Something about this worker has changed. */
 void rk_board_member(const struct rk_member *member);
 
-/** Its process is gone: what its status page counted is kept, before the page is let go. */
+/** Its process is gone, or another one takes over: what its status page has counted since the last time is kept. */
 void rk_board_keep(struct rk_member *member);
 
 /** Something about the pool has changed. */

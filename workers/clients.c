@@ -47,6 +47,7 @@ static bool check_user(struct rk_client *client)
     socklen_t bytes = sizeof(peer);
     if (getsockopt(client->peer.socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return false;
     client->other_user = peer.uid != geteuid();
+    client->may_command = peer.uid == geteuid() || peer.uid == 0;
     return !client->other_user || peer.uid == 0;
 }
 
@@ -115,6 +116,7 @@ void rk_client_destroy(struct rk_client *client)
     struct rk_supervisor *supervisor = client->supervisor;
     struct rk_client **place = &supervisor->clients;
     if (client->state == RK_CLIENT_ATTACHED) rk_lanes_close(client);
+    if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     while (*place != client) place = &(*place)->next;
     *place = client->next;
     supervisor->client_count--;
@@ -123,6 +125,7 @@ void rk_client_destroy(struct rk_client *client)
     rk_segment_finish(&client->control);
     rk_segment_finish(&client->bell);
     drop_segments(client);
+    free(client->reload);
     free(client);
     rk_board_pool(supervisor);
     rk_supervisor_look(supervisor);
@@ -141,10 +144,21 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     rk_peer_clear(&client->peer); /* nothing else matters now, and it must not wait for an ACK */
     rk_peer_send(&client->peer, &message, 0, NULL, NULL);
     if (attached) rk_lanes_close(client);
+    if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     drop_segments(client);
     client->state = RK_CLIENT_LEAVING;
     *(attached ? &client->supervisor->sessions_ended : &client->supervisor->sessions_refused) += 1;
     rk_board_pool(client->supervisor);
+    rk_client_time(client, LEAVE_NS);
+}
+
+void rk_client_answer(struct rk_client *client, int exit_code, const char *text)
+{
+    struct rk_message_text message = {.reason = (uint32_t)exit_code};
+    rk_message_init(&message.head, RK_RELOADED, sizeof(message));
+    snprintf(message.text, sizeof(message.text), "%s", text);
+    rk_peer_send(&client->peer, &message, 0, NULL, NULL);
+    client->state = RK_CLIENT_LEAVING;
     rk_client_time(client, LEAVE_NS);
 }
 
@@ -173,8 +187,9 @@ void rk_client_workers(struct rk_client *client)
     const struct rk_supervisor *supervisor = client->supervisor;
     struct rk_message_workers message = {.count = supervisor->config->workers};
     rk_message_init(&message.head, RK_WORKERS, sizeof(message));
+    message.flags = supervisor->broken ? RK_POOL_BROKEN : 0;
     for (uint32_t i = 0; i < message.count; i++)
-        if (rk_member_serves(&supervisor->members[i])) message.serving[i / 64] |= 1ull << (i % 64);
+        if (rk_member_serves(rk_holder(supervisor, i))) message.serving[i / 64] |= 1ull << (i % 64);
     rk_peer_send_latest(&client->peer, &message);
 }
 
@@ -246,6 +261,8 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
         if (result < 0) rk_error(result, "ACK with nothing to acknowledge");
     } else if (type == RK_HELLO && client->state == RK_CLIENT_SILENT) {
         rk_client_hello(client, &message->hello);
+    } else if (type == RK_RELOAD && client->state == RK_CLIENT_SILENT) {
+        rk_reload_asked(client, &message->reload);
     } else if (type == RK_ATTACH && client->state == RK_CLIENT_WELCOMED) {
         rk_client_attach(client, fds);
     } else if (is_request(type) && client->state == RK_CLIENT_ATTACHED) {

@@ -233,6 +233,10 @@ static void describe(const struct call *call, const struct rask_completion *comp
                  rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
         add_hint(call, text, bytes);
         break;
+    case RASK_UNAVAILABLE:
+        snprintf(text, bytes, "UNAVAILABLE: %s; executed: %s",
+                 rask_last_error()[0] ? rask_last_error() : rask_status_text(RASK_UNAVAILABLE), executed);
+        break;
     default:
         snprintf(text, bytes, "%s: %s; executed: %s%s", outcome->status, rask_status_text(completion->status), executed,
                  completion->status == RASK_REPLY_TOO_LARGE ? "; raise the limit with --max-payload" : "");

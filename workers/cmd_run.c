@@ -7,7 +7,11 @@
 #include "loader.h"
 #include "options.h"
 #include "supervisor.h"
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <rask/client.h>
 #include <sched.h>
 #include <stdio.h>
@@ -20,9 +24,10 @@ static const char about[] =
     "and\n"
     "prints `ready PATH` on standard output once the first worker serves; messages go to standard error. A worker "
     "that\n"
-    "dies is replaced at once; one that dies over five times in ten seconds waits before each start, 0.1 s doubling "
-    "to\n"
-    "30 s. SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at once.\n";
+    "dies is replaced at once; one that dies too often (--restart-limit) waits before each start, 0.1 s doubling to\n"
+    "30 s, and while all of them wait requests end as UNAVAILABLE. SIGHUP reads the plugin's file again (see rask "
+    "reload).\n"
+    "SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at once.\n";
 static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder. The default "
     "socket\n"
@@ -52,6 +57,9 @@ struct run {
     const char *engine;
     const char *log_level;
     const char *log_format;
+    const char *restart_limit;
+    const char *user;
+    struct rk_texts writable;
     uint64_t workers;
     uint64_t private_fd;
     const char *crash_dir;
@@ -89,6 +97,60 @@ static int choose_crash_dir(const struct run *run, struct rk_supervisor_config *
     return RK_GO_ON;
 }
 
+/* "5/10": five deaths in ten seconds; "0": no limit. */
+static int parse_restart_limit(const char *text, struct rk_restart_limit *limit)
+{
+    char copy[32];
+    uint64_t deaths, seconds = 10;
+    if (!text) return RK_GO_ON;
+    size_t length = strcspn(text, "/");
+    snprintf(copy, sizeof(copy), "%.*s", length < sizeof(copy) ? (int)length : 0, text);
+    bool fits = rk_parse_count(copy, &deaths) == 0 && deaths <= RK_DEATHS_MAX_LIMIT &&
+                (text[length] == '\0' ? deaths == 0 : rk_parse_count(text + length + 1, &seconds) == 0) &&
+                seconds > 0 && seconds <= 86400;
+    if (!fits)
+        return rk_usage_error("--restart-limit: \"%s\" is not N/SECONDS: use 0 for no limit, or 1 to %u deaths in 1 to "
+                              "86400 seconds, as in 5/10",
+                              text, RK_DEATHS_MAX_LIMIT);
+    *limit = (struct rk_restart_limit){.deaths_max = (uint32_t)deaths, .window_ns = seconds * 1000000000u};
+    return RK_GO_ON;
+}
+
+/* Looked up now: workers must not need the user database. */
+static int find_user(const char *name, struct rk_identity *identity)
+{
+    if (!name) return RK_GO_ON;
+    uint64_t number;
+    bool is_number = rk_parse_count(name, &number) == 0 && number < UINT32_MAX;
+    const struct passwd *user = is_number ? getpwuid((uid_t)number) : getpwnam(name);
+    if (!user && !is_number) return rk_usage_error("--user %s: there is no such user", name);
+    *identity = (struct rk_identity){.given = true, .uid = user ? user->pw_uid : (uid_t)number};
+    identity->gid = user ? user->pw_gid : (gid_t)number;
+    identity->group_count = sizeof(identity->groups) / sizeof(identity->groups[0]);
+    if (!user) identity->group_count = 0;
+    if (user && getgrouplist(user->pw_name, user->pw_gid, identity->groups, &identity->group_count) < 0)
+        return rk_usage_error("--user %s: is in more than %zu groups", name,
+                              sizeof(identity->groups) / sizeof(identity->groups[0]));
+    if (geteuid() == 0) return RK_GO_ON;
+    if (identity->uid != geteuid())
+        return rk_usage_error("--user %s: only root can run workers as another user; this is user %u", name, geteuid());
+    identity->given = false; /* it is so already */
+    return RK_GO_ON;
+}
+
+static int take_writable(const struct rk_texts *writable, struct rk_worker_limits *limits)
+{
+    static_assert(RK_TEXTS_MAX <= RK_SANDBOX_PATHS_MAX, "all fit");
+    if (writable->count > 0 && !limits->sandbox)
+        return rk_usage_error("--sandbox-write needs --sandbox: without it every file may be written");
+    for (unsigned i = 0; i < writable->count; i++) {
+        if (access(writable->list[i], F_OK) < 0)
+            return rk_usage_error("--sandbox-write %s: %s", writable->list[i], strerror(errno));
+        limits->writable[limits->writable_count++] = writable->list[i];
+    }
+    return RK_GO_ON;
+}
+
 /* What the table of options cannot check. */
 static int check(const struct run *run, struct rk_supervisor_config *config)
 {
@@ -107,6 +169,10 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     int mode = rk_wait_mode_resolve(config->wait_mode);
     if (mode < 0) return rk_usage_error("%s", rask_last_error());
     config->wait_mode = (uint32_t)mode;
+    int code = parse_restart_limit(run->restart_limit, &config->restart_limit);
+    if (code == RK_GO_ON) code = find_user(run->user, &config->limits.identity);
+    if (code == RK_GO_ON) code = take_writable(&run->writable, &config->limits);
+    if (code != RK_GO_ON) return code;
     return check_cpus(&run->cpus);
 }
 
@@ -139,6 +205,7 @@ static struct rk_supervisor_config config = {
     .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
     .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
     .crash = RK_CRASH_CONFIG_INIT,
+    .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
 };
 static const struct rk_option options[] = {
     {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
@@ -162,6 +229,42 @@ static const struct rk_option options[] = {
      .value = "DURATION",
      .help = "time to finish when asked to end (default 5s)",
      .duration_ns = &config.drain_timeout_ns},
+    {.name = "restart-limit",
+     .value = "N/SECONDS",
+     .help = "deaths of one worker before its starts wait (default 5/10; 0: no limit)",
+     .text = &run.restart_limit},
+    {.name = "max-requests",
+     .value = "N",
+     .help = "replace a worker after N requests, up to a tenth earlier",
+     .count = &config.limits.requests_max},
+    {.name = "max-rss",
+     .value = "SIZE",
+     .help = "replace a worker that has more memory of its own",
+     .bytes = &config.limits.rss_bytes_max},
+    {.name = "max-age",
+     .value = "DURATION",
+     .help = "replace a worker that is older",
+     .duration_ns = &config.limits.age_ns_max},
+    {.name = "limit-as",
+     .value = "SIZE",
+     .help = "address space of a worker; replaced at three quarters",
+     .bytes = &config.limits.as_bytes},
+    {.name = "limit-nofile",
+     .value = "N",
+     .help = "descriptors of a worker; replaced at three quarters",
+     .count = &config.limits.files},
+    {.name = "limit-cpu",
+     .value = "SECONDS",
+     .help = "processor time of a worker; replaced at three quarters",
+     .count = &config.limits.cpu_s},
+    {.name = "user", .value = "NAME", .help = "run workers as this user (needs root)", .text = &run.user},
+    {.name = "sandbox",
+     .help = "no programs, sockets, tracing or writing to files in workers",
+     .flag = &config.limits.sandbox},
+    {.name = "sandbox-write",
+     .value = "PATH",
+     .help = "file or folder that may be written; may be repeated",
+     .texts = &run.writable},
     {.name = "log-level", .value = "LEVEL", .help = "error, warning, info (default) or debug", .text = &run.log_level},
     {.name = "log-format", .value = "FORMAT", .help = "text (default) or json, a line each", .text = &run.log_format},
     {.name = "crash-dir",

@@ -4,6 +4,7 @@
 #ifndef RK_COMMANDS_H
 #define RK_COMMANDS_H
 
+int cmd_reload(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_methods(int argc, char **argv);

@@ -141,6 +141,7 @@ void rk_crash_note(struct rk_member *member, int signal, int exit_code, struct r
     job->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     job->worker = member->index;
     job->generation = member->generation;
+    job->plugin = member->plugin;
     job->record_fd = member->crash_fd;
     member->crash_fd = -1;
     job->wanted = true;

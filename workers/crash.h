@@ -76,6 +76,7 @@ struct rk_crash_writer {
     char path[PATH_MAX];
 };
 
+struct rk_generation;
 struct rk_member;
 struct rk_supervisor;
 struct rk_worker;
@@ -94,6 +95,7 @@ struct rk_crash_job {
     uint32_t ring_slots; /* of its lane's ring, copied by the kernel to RK_CRASH_RING_OFFSET; 0: not */
     uint32_t worker;
     uint32_t generation;
+    const struct rk_generation *plugin; /* the file it had loaded */
     pid_t pid;
     uint64_t time_ns; /* CLOCK_REALTIME */
 };

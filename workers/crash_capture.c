@@ -133,12 +133,14 @@ static void from_memory(struct capture *capture)
 
 /* ---- the text ---------------------------------------------------------------------------------------------------- */
 
-/* The path of the mapping that holds `address` and how far the address is into the module. */
-static bool find_module(const char *maps, uint64_t address, char *path, size_t path_bytes, uint64_t *offset)
+/* The file whose mapping holds `address`, and how far the address is into it. */
+static bool find_module(const struct capture *capture, uint64_t address, char *path, size_t path_bytes,
+                        uint64_t *offset)
 {
+    static const char copy[] = "/memfd:plugin:"; /* generation.c */
     char found[512] = "", last[512] = "";
     uint64_t base = 0;
-    for (const char *line = maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    for (const char *line = capture->maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         uint64_t start, end;
         int name = 0;
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %*s %*s%n", &start, &end, &name) < 2 || name == 0) continue;
@@ -147,7 +149,8 @@ static bool find_module(const char *maps, uint64_t address, char *path, size_t p
         if (strcmp(found, last) != 0) base = start;
         memcpy(last, found, sizeof(last));
         if (address < start || address >= end) continue;
-        snprintf(path, path_bytes, "%s", found);
+        bool plugin = strncmp(found, copy, strlen(copy)) == 0;
+        snprintf(path, path_bytes, "%s", plugin ? capture->job->plugin->path : found);
         *offset = address - base;
         return found[0] != '\0';
     }
@@ -158,9 +161,9 @@ static void put_frames(struct capture *capture)
 {
     const struct rk_crash_record *record = &capture->record;
     for (uint32_t i = 0; i < record->frame_count; i++) {
-        char path[512];
+        char path[PATH_MAX];
         uint64_t offset;
-        if (capture->maps && find_module(capture->maps, record->frame[i], path, sizeof(path), &offset))
+        if (capture->maps && find_module(capture, record->frame[i], path, sizeof(path), &offset))
             fprintf(capture->head, "frame: 0x%" PRIx64 " %s+0x%" PRIx64 "\n", record->frame[i], path, offset);
         else
             fprintf(capture->head, "frame: 0x%" PRIx64 "\n", record->frame[i]);
@@ -199,13 +202,13 @@ static void put_line(FILE *file, const char *key, const char *value, size_t byte
 
 static void put_plugin(struct capture *capture)
 {
-    const struct rk_supervisor *supervisor = capture->supervisor;
+    const struct rk_crash_job *job = capture->job;
+    const struct rk_message_ready *plugin = &job->plugin->table;
     char path[PATH_MAX];
-    const char *real = realpath(supervisor->config->plugin_path, path);
-    put_line(capture->head, "plugin", supervisor->plugin.plugin, sizeof(supervisor->plugin.plugin));
-    put_line(capture->head, "plugin-version", supervisor->plugin.plugin_version,
-             sizeof(supervisor->plugin.plugin_version));
-    put_line(capture->head, "plugin-path", real ? real : supervisor->config->plugin_path, PATH_MAX);
+    const char *real = realpath(job->plugin->path, path);
+    put_line(capture->head, "plugin", plugin->plugin, sizeof(plugin->plugin));
+    put_line(capture->head, "plugin-version", plugin->plugin_version, sizeof(plugin->plugin_version));
+    put_line(capture->head, "plugin-path", real ? real : job->plugin->path, PATH_MAX);
     if (capture->record.build_id_bytes == 0) return;
     fprintf(capture->head, "plugin-build-id: ");
     for (uint32_t i = 0; i < capture->record.build_id_bytes; i++)
@@ -216,7 +219,7 @@ static void put_plugin(struct capture *capture)
 static void put_request(struct capture *capture)
 {
     const struct rk_crash_job *job = capture->job;
-    const struct rk_message_ready *plugin = &capture->supervisor->plugin;
+    const struct rk_message_ready *plugin = &job->plugin->table;
     if (!job->in_handler) return;
     if (job->method < plugin->method_count && job->method < RASK_METHODS_MAX)
         put_line(capture->head, "method", plugin->entry[job->method].name, sizeof(plugin->entry[0].name));

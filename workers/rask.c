@@ -23,6 +23,7 @@ static const struct subcommand {
     {"replay", cmd_replay, "run a request again that a worker crashed on, also under gdb"},
     {"crashes", cmd_crashes, "list the requests that workers crashed on"},
     {"stats", cmd_stats, "show what a supervisor and its workers do"},
+    {"reload", cmd_reload, "replace the workers of a supervisor without an error for anybody"},
     {"bench", cmd_bench, "measure latency and throughput against this machine's floor"},
     {"doctor", cmd_doctor, "say what this machine offers and what to change"},
 };
@@ -113,8 +114,8 @@ static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         rk_complain(
-            "a command is missing: run, call, methods, check, replay, crashes, stats, bench or doctor (see \"rask "
-            "--help\")");
+            "a command is missing: run, call, methods, check, replay, crashes, stats, reload, bench or doctor (see "
+            "\"rask --help\")");
         return RK_EXIT_USAGE;
     }
     const char *name = argv[1];

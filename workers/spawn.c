@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Forks one worker and carries it through its stages: checking, loading, opening, serving.
  *
- * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM and SIGINT
- * are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
+ * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM, SIGINT and
+ * SIGHUP are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
  * has when the supervisor says so; SIGPIPE, because a log reader that went away must not look like a crash. What the
  * plugin prints goes to standard error: standard output belongs to the supervisor's one line. */
 #include "spawn.h"
@@ -12,9 +12,11 @@
 #include "exit_codes.h"
 #include "loader.h"
 #include "log.h"
+#include "sandbox.h"
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -66,6 +68,7 @@ static void reset_signals(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     sigset_t none;
     sigemptyset(&none);
@@ -115,8 +118,8 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     char name[16];
     tie_to_parent(parent);
     rk_reactor_forget(config->reactor);
-    int kept[] = {socket, config->control_word_fd, config->crash_fd};
-    rk_close_all_but(kept, 3);
+    int kept[] = {socket, config->control_word_fd, config->crash_fd, config->plugin_fd};
+    rk_close_all_but(kept, 4);
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
@@ -159,9 +162,11 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
     struct rk_load_error error = {.check = RK_LOAD_OK};
     const struct rask_plugin *plugin = NULL;
     rk_worker_stage(worker, RK_STAGE_CHECKING);
-    if (rk_plugin_inspect(config->plugin_path, &error) < 0) fail(socket, &error);
+    if (rk_plugin_inspect_copy(config->plugin_path, config->plugin_fd, &error) < 0) fail(socket, &error);
     rk_worker_stage(worker, RK_STAGE_LOADING);
-    if (rk_plugin_load(config->plugin_path, config->settings, &plugin, &error) < 0) fail(socket, &error);
+    if (rk_plugin_load_copy(config->plugin_path, config->plugin_fd, config->settings, &plugin, &error) < 0)
+        fail(socket, &error);
+    close(config->plugin_fd);
     rk_worker_stage(worker, RK_STAGE_OPENING);
     int result = rk_worker_open(worker, plugin);
     if (result != 0) {
@@ -172,6 +177,20 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
         fail(socket, &error);
     }
     return plugin;
+}
+
+/* Before any code of the plugin runs. A change of user clears the death signal. */
+static void confine(const struct rk_spawn_config *config, pid_t parent, int socket)
+{
+    struct rk_load_error error = {.check = RK_LOAD_OPEN};
+    if (rk_worker_confine(config->limits, error.text, sizeof(error.text)) < 0) fail(socket, &error);
+    tie_to_parent(parent);
+}
+
+/* A tenth less at most, so that workers which started together are not replaced together. */
+static uint64_t with_jitter(uint64_t requests_max, uint32_t chance)
+{
+    return requests_max - chance % (requests_max / 10 + 1);
 }
 
 __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *config, pid_t parent, int socket)
@@ -186,6 +205,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         .control_word_fd = config->control_word_fd,
         .membarrier = rk_membarrier_register(),
         .plugin_path = config->plugin_path,
+        .requests_max = with_jitter(config->limits->requests_max, config->chance),
         .settings = config->settings,
     };
     struct rk_worker *worker = NULL;
@@ -195,6 +215,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         _exit(RK_EXIT_UNAVAILABLE);
     }
     pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */
+    confine(config, parent, socket);
     const struct rask_plugin *plugin = bring_up(worker, config, socket);
     if (config->crash_fd >= 0) rk_crash_watch(worker, config->crash_fd, config->crash_payload_bytes);
     if (send_ready(socket, plugin, worker_config.membarrier) < 0) _exit(RK_EXIT_UNAVAILABLE);

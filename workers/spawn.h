@@ -5,6 +5,7 @@
 #define RK_SPAWN_H
 
 #include "reactor.h"
+#include "worker_limits.h"
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -20,7 +21,10 @@ struct rk_spawn_config {
     int control_word_fd;
     int crash_fd; /* see crash.h; -1: none */
     uint64_t crash_payload_bytes;
-    const char *plugin_path;
+    const char *plugin_path; /* for messages */
+    int plugin_fd;           /* its copy */
+    const struct rk_worker_limits *limits;
+    uint32_t chance; /* for the jitter of a limit */
     const char *const *settings;
     struct rlimit files;        /* what the worker may open; the supervisor raises its own */
     struct rk_reactor *reactor; /* the parent's, for the child to forget */

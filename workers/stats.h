@@ -33,7 +33,7 @@ struct rk_stats_worker {
     uint32_t pid;
     bool has_page; /* of the process of the moment: stage and what follows it are known */
     char process;  /* as in /proc/PID/stat, 0: not known */
-    uint64_t restarts, deaths;
+    uint64_t restarts, deaths, replacements;
     uint64_t requests, errors, refused, parks, rescues, bad_peer, log_dropped; /* of all incarnations */
     uint32_t stage;
     uint32_t sessions;

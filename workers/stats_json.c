@@ -40,9 +40,10 @@ static int add_counters(json_t *object, const struct rk_stats_worker *worker)
         const char *name;
         uint64_t value;
     } counters[] = {
-        {"requests", worker->requests}, {"errors", worker->errors},   {"refused", worker->refused},
-        {"restarts", worker->restarts}, {"deaths", worker->deaths},   {"queue_depth", worker->queue_depth},
-        {"parks", worker->parks},       {"rescues", worker->rescues}, {"bad_peers", worker->bad_peer},
+        {"requests", worker->requests},       {"errors", worker->errors}, {"refused", worker->refused},
+        {"restarts", worker->restarts},       {"deaths", worker->deaths}, {"replacements", worker->replacements},
+        {"queue_depth", worker->queue_depth}, {"parks", worker->parks},   {"rescues", worker->rescues},
+        {"bad_peers", worker->bad_peer},
     };
     int failed = 0;
     for (unsigned i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)

@@ -51,6 +51,7 @@ static void read_row(const struct rk_pool_member *row, struct rk_stats_worker *w
     *status_fd = rk_load_relaxed(&row->status_fd);
     worker->restarts = rk_load_relaxed(&row->restarts);
     worker->deaths = rk_load_relaxed(&row->deaths);
+    worker->replacements = rk_load_relaxed(&row->replacements);
     worker->requests = rk_load_relaxed(&row->requests);
     worker->errors = rk_load_relaxed(&row->errors);
     worker->refused = rk_load_relaxed(&row->refused);
@@ -135,6 +136,7 @@ static void add(struct rk_stats_worker *sum, const struct rk_stats_worker *worke
 {
     sum->restarts += worker->restarts;
     sum->deaths += worker->deaths;
+    sum->replacements += worker->replacements;
     sum->requests += worker->requests;
     sum->errors += worker->errors;
     sum->refused += worker->refused;

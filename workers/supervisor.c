@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exit_codes.h"
+#include "notify.h"
 #include "spawn.h"
 #include "supervisor_state.h"
 #include <errno.h>
@@ -34,7 +35,7 @@
 #define ROUND_ACCEPTS_MAX 16u
 /* Descriptors that newcomers do not get, unless that is over a quarter of all. */
 #define FILES_KEPT 32u
-#define FILES_KEPT_PER_WORKER 4u
+#define FILES_KEPT_PER_WORKER 8u /* four, and a reload has twice as many workers for a while */
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
@@ -124,6 +125,7 @@ static void drain(struct rk_supervisor *supervisor)
 {
     supervisor->phase = RK_PHASE_DRAINING;
     rk_board_pool(supervisor);
+    rk_notify("STOPPING=1");
     stop_listening(supervisor);
     rk_clients_shutdown(supervisor); /* before the workers: what has not started is taken back */
     rk_pool_tell(supervisor, RK_EVENT_DRAIN);
@@ -132,20 +134,34 @@ static void drain(struct rk_supervisor *supervisor)
     rk_supervisor_look(supervisor);
 }
 
+static void on_end_signal(struct rk_supervisor *supervisor)
+{
+    uint64_t now_ns = rask_now_ns();
+    if (supervisor->phase < RK_PHASE_DRAINING) {
+        supervisor->signal_ns = now_ns;
+        drain(supervisor);
+    } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
+               now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
+        force(supervisor, "a second signal came");
+    }
+}
+
+/* SIGHUP also says that the terminal is gone: from the kernel, or passed on by a shell. */
+static bool lost_terminal(const struct rk_supervisor *supervisor, const struct signalfd_siginfo *info)
+{
+    return supervisor->has_terminal && (info->ssi_code == SI_KERNEL || !isatty(STDERR_FILENO));
+}
+
 static void on_signal(void *user, int fd, uint32_t events)
 {
     struct rk_supervisor *supervisor = user;
     struct signalfd_siginfo info;
     (void)events;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        uint64_t now_ns = rask_now_ns();
-        if (supervisor->phase < RK_PHASE_DRAINING) {
-            supervisor->signal_ns = now_ns;
-            drain(supervisor);
-        } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
-                   now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
-            force(supervisor, "a second signal came");
-        }
+        if (info.ssi_signo == SIGHUP && !lost_terminal(supervisor, &info))
+            rk_reload_signal(supervisor);
+        else
+            on_end_signal(supervisor);
     }
 }
 
@@ -158,6 +174,7 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
         printf("ready %s\n", supervisor->listener.path);
         fflush(stdout);
     }
+    rk_notify("READY=1");
     rk_clients_welcome(supervisor);
 }
 
@@ -226,6 +243,12 @@ static void raise_file_limit(struct rk_supervisor *supervisor)
     setrlimit(RLIMIT_NOFILE, &raised);
 }
 
+uint32_t rk_chance(struct rk_supervisor *supervisor)
+{
+    supervisor->chance = supervisor->chance * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(supervisor->chance >> 32);
+}
+
 bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose)
 {
     struct rlimit limit; /* as it is now: prlimit(1) may have changed it */
@@ -240,12 +263,14 @@ bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_file
 static int take_signals(struct rk_supervisor *supervisor)
 {
     sigset_t set;
+    supervisor->has_terminal = isatty(STDERR_FILENO);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like others */
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     supervisor->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (supervisor->signal_fd < 0) return rk_error(-errno, "signalfd: %s", strerror(errno));
@@ -272,6 +297,7 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
 {
     char why[256];
     *exit_code = RK_EXIT_UNAVAILABLE;
+    rk_notify_init();
     occupy_standard_streams();
     rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
     rk_log_open(supervisor->config->log_level, supervisor->config->log_format);
@@ -305,8 +331,29 @@ static void finish(struct rk_supervisor *supervisor)
     rk_timer_stop(supervisor->reactor, &supervisor->log_timer);
     rk_log_settle();
     rk_board_destroy(supervisor);
+    rk_timer_stop(supervisor->reactor, &supervisor->recycle_timer);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);
+}
+
+static void start(struct rk_supervisor *supervisor)
+{
+    struct rk_load_error error;
+    if (supervisor->config->plugin_error) {
+        rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
+        return;
+    }
+    if (rk_generation_create(&supervisor->generation, supervisor->config->plugin_path, 1, &error) < 0) {
+        bool plugin = error.check != RK_LOAD_OK;
+        rk_supervisor_fail(supervisor, plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY,
+                           plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE, error.text);
+        return;
+    }
+    supervisor->generations_made = 1;
+    for (uint32_t i = 0; i < supervisor->config->workers; i++)
+        rk_holder(supervisor, i)->plugin = rk_generation_use(supervisor->generation);
+    rk_pool_tell(supervisor, RK_EVENT_START);
+    rk_recycle_start(supervisor);
 }
 
 static int supervise(struct rk_supervisor *supervisor)
@@ -314,10 +361,7 @@ static int supervise(struct rk_supervisor *supervisor)
     int exit_code;
     int result = set_up(supervisor, &exit_code);
     if (result == 0) {
-        if (supervisor->config->plugin_error)
-            rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
-        else
-            rk_pool_tell(supervisor, RK_EVENT_START);
+        start(supervisor);
         result = rk_reactor_run(supervisor->reactor);
         if (result == 0) return supervisor->exit_code;
         rk_error(result, "the event loop failed: %s", strerror(-result));

@@ -6,7 +6,9 @@
 
 #include "crash.h"
 #include "log.h"
+#include "policy.h"
 #include "reactor.h"
+#include "worker_limits.h"
 #include <stdint.h>
 
 #define RK_START_TIMEOUT_NS_DEFAULT 10000000000u
@@ -28,6 +30,8 @@ struct rk_supervisor_config {
     int log_level; /* enum rask_log_level: the last one that is shown */
     enum rk_log_format log_format;
     struct rk_crash_config crash;
+    struct rk_restart_limit restart_limit;
+    struct rk_worker_limits limits;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

@@ -24,6 +24,7 @@ int rk_worker_create(struct rk_worker **out, const struct rk_worker_config *conf
     struct rk_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL) return -ENOMEM;
     worker->config = *config;
+    worker->spent_epoch = config->requests_max ? 2 * config->requests_max : UINT64_MAX;
     worker->control = (struct rk_segment)RK_SEGMENT_INIT;
     worker->status = (struct rk_segment)RK_SEGMENT_INIT;
     worker->message = malloc(sizeof *worker->message);

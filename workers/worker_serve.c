@@ -18,6 +18,9 @@
 #define TURN_REQUESTS_MAX 256u
 /** A sleeping worker looks by itself this often; what it finds then was a lost wake-up and is counted. */
 #define RESCUE_NS 2000000000u
+/** When it stops: how long it waits for a segment that was announced, and how often it looks. */
+#define FINISH_NS 1000000000u
+#define FINISH_LOOK_NS 10000000u
 #define EXIT_FORKED 125
 #define SNAPSHOT_BYTES_MIN 4096u
 
@@ -250,6 +253,28 @@ static void spin(const struct rk_worker *worker, uint32_t looks)
     for (uint32_t i = 0; i < looks && !anything(worker); i++) rk_pause();
 }
 
+/** A request that was entered and waits for its segment is not left behind: its sender could not know whether it ran. */
+static void finish_entered(struct rk_worker *worker)
+{
+    uint64_t deadline_ns = 0;
+    for (uint32_t i = 0; i < worker->session_count;) {
+        struct rk_served *served = worker->sessions[i];
+        if (!served->open || !served->stalled) {
+            i++;
+            continue;
+        }
+        if (deadline_ns == 0) deadline_ns = rk_deadline_after(FINISH_NS);
+        if (rask_now_ns() >= deadline_ns) return;
+        uint32_t count = worker->session_count;
+        struct rk_wait_word word = {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
+        rk_bell_wait(&word, 1, rk_deadline_after(FINISH_LOOK_NS));
+        rk_worker_control(worker);
+        if (worker->session_count == count && worker->sessions[i] == served && !served->stalled)
+            serve_next(worker, served);
+        if (worker->session_count != count) i = 0; /* they have moved */
+    }
+}
+
 int rk_worker_serve(struct rk_worker *worker)
 {
     const struct rk_ladder *ladder = &worker->ladder;
@@ -266,6 +291,7 @@ int rk_worker_serve(struct rk_worker *worker)
             if (!slept) note_awake(worker, spins, yields > 0);
             slept = false;
             yields = 0;
+            if (RK_UNLIKELY(worker->epoch >= worker->spent_epoch)) rk_worker_ask_replacement(worker);
         } else if (ladder->spins == UINT32_MAX) {
             continue;
         } else if (spins && yields < ladder->yields) {
@@ -277,6 +303,7 @@ int rk_worker_serve(struct rk_worker *worker)
             yields = 0;
         }
     }
+    finish_entered(worker);
     rk_worker_stage(worker, RK_STAGE_DRAINING);
     if (worker->plugin->drain != NULL) worker->plugin->drain(worker->plugin_state);
     if (worker->plugin->close != NULL) worker->plugin->close(worker->plugin_state);

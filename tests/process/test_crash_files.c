@@ -81,6 +81,12 @@ static void open_told(struct rask *s, struct rk_crash_file *file)
     if (rk_crash_file_open(file, path) < 0) fail_msg("%s", rask_last_error());
 }
 
+static void put_away(struct rask *s, struct rk_crash_file *file)
+{
+    rk_crash_file_close(file);
+    settle(s);
+}
+
 static void expect_line(const struct rk_crash_file *file, const char *line)
 {
     if (!strstr(file->head, line)) fail_msg("\"%s\" is not in\n%s", line, file->head);
@@ -121,8 +127,7 @@ static void test_every_fatal_signal_leaves_a_file_with_signal_and_backtrace(void
         expect_line(&file, line);
         assert_true(file.maps_bytes > 1000);
         assert_int_equal(file.payload_bytes, 3);
-        rk_crash_file_close(&file);
-        settle(s);
+        put_away(s, &file);
     }
     rask_close(s);
     stop();
@@ -154,8 +159,7 @@ static void test_request_bytes_are_exact_at_every_size(void **state)
         crash(s, "segv", data, sizes[i]);
         open_told(s, &file);
         expect_payload(&file, data, sizes[i]);
-        rk_crash_file_close(&file);
-        settle(s);
+        put_away(s, &file);
     }
     rask_close(s);
     free(data);
@@ -211,23 +215,20 @@ static void kill_inside(struct rask *s, unsigned before, const uint8_t *data, si
     expect_line(&file, "record: no");
     expect_line(&file, bytes > 32 ? "the client may have used it again" : "before it was told of the death");
     expect_payload(&file, data, bytes);
-    rk_crash_file_close(&file);
-    settle(s);
+    put_away(s, &file);
 }
 
 static void test_a_killed_worker_leaves_the_request_from_the_clients_memory(void **state)
 {
     static const size_t sizes[] = {0, 32, 33, 4096, 1 << 20};
     static const unsigned before[] = {67, 200, 1, 300, 16};
+    static uint8_t data[1 << 20];
     (void)state;
-    uint8_t *data = malloc(1 << 20);
-    assert_non_null(data);
     for (size_t i = 0; i < 1 << 20; i++) data[i] = (uint8_t)(i * 7 + i / 251);
     start(NULL, NULL);
     struct rask *s = kit_connect(&server, NULL);
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) kill_inside(s, before[i], data, sizes[i]);
     rask_close(s);
-    free(data);
     stop();
 }
 
@@ -241,10 +242,50 @@ static void test_exit_in_a_handler_leaves_a_file(void **state)
     open_told(s, &file);
     expect_line(&file, "exit-code: 3\n");
     assert_string_equal(file.signal, "");
-    rk_crash_file_close(&file);
-    settle(s);
+    put_away(s, &file);
     rask_close(s);
     stop();
+}
+
+/* Confined workers leave the same: the handler needs no more than their sandbox or their user allows. */
+static void crash_confined(const char *option, const char *value)
+{
+    struct rk_crash_file file;
+    start(option, value);
+    struct rask *s = kit_connect(&server, NULL);
+    move_on(s, 40);
+    crash(s, "segv", "confined", 8);
+    open_told(s, &file);
+    assert_string_equal(file.signal, "11 SIGSEGV (Segmentation fault)");
+    expect_line(&file, "record: yes\n");
+    expect_line(&file, "signal-code: 1\n"); /* the true death: the kernel's, at the fault */
+    expect_line(&file, "fault-address: 0x0\n");
+    expect_line(&file, "crasher.so+0x");
+    assert_true(file.maps_bytes > 1000);
+    expect_payload(&file, (const uint8_t *)"confined", 8);
+    put_away(s, &file);
+    crash(s, "overflow", NULL, 0);
+    open_told(s, &file);
+    expect_line(&file, "record: yes\n");
+    put_away(s, &file);
+    rask_close(s);
+    stop();
+}
+
+static void test_sandboxed_worker_leaves_a_file(void **state)
+{
+    (void)state;
+    crash_confined("--sandbox", NULL);
+}
+
+static void test_worker_of_another_user_leaves_a_file(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("only root can run workers as another user\n");
+        skip();
+    }
+    crash_confined("--user", "65534");
 }
 
 /* ---- what it must not do --------------------------------------------------------------------------------------- */
@@ -275,8 +316,7 @@ static void test_a_plugins_own_handler_and_forked_children_are_left_alone(void *
     assert_string_equal(file.signal, "6 SIGABRT (Aborted)");
     expect_line(&file, "record: yes");
     expect_line(&file, "signal-code: -6\n"); /* of the abort, not of the child before */
-    rk_crash_file_close(&file);
-    settle(s);
+    put_away(s, &file);
     assert_int_equal(files(NULL, 0), 1);
     rask_close(s);
     stop();
@@ -312,8 +352,7 @@ static void test_no_payload_is_stored_when_told_so(void **state)
     const struct kit_result *result = kit_rask("replay", rask_crash_file(s), NULL);
     assert_int_equal(result->code, RK_EXIT_TOO_LARGE);
     assert_non_null(strstr(result->err, "--crash-payload"));
-    rk_crash_file_close(&file);
-    settle(s);
+    put_away(s, &file);
     rask_close(s);
     stop();
 }
@@ -445,6 +484,8 @@ int main(void)
         KIT_TEST(test_request_bytes_are_exact_at_every_size),
         KIT_TEST(test_a_killed_worker_leaves_the_request_from_the_clients_memory),
         KIT_TEST(test_exit_in_a_handler_leaves_a_file),
+        KIT_TEST(test_sandboxed_worker_leaves_a_file),
+        KIT_TEST(test_worker_of_another_user_leaves_a_file),
         KIT_TEST(test_a_plugins_own_handler_and_forked_children_are_left_alone),
         KIT_TEST(test_off_by_one_option_leaves_nothing),
         KIT_TEST(test_no_payload_is_stored_when_told_so),

@@ -139,6 +139,38 @@ static void test_counters_survive_restarts(void **state)
     stop_ledger();
 }
 
+/* A worker that is replaced was well: that is no restart, and what it did still counts, from the moment it leaves. */
+static void test_replacements_are_no_restarts(void **state)
+{
+    (void)state;
+    start_ledger("2");
+    struct rask *s = kit_connect(&server, NULL);
+    for (unsigned round = 1; round <= 3; round++) {
+        for (unsigned i = 0; i < 20; i++) kit_call_ok(s, &ledger, 8);
+        expect_pool("requests", 20 * round);
+        assert_int_equal(kit_rask("reload", "--socket", server.socket, NULL)->code, 0);
+        assert_int_equal(pool_figure("requests"), 20 * round);
+        expect_pool("replacements", 2 * round);
+        expect_pool("restarts", 0);
+        expect_pool("deaths", 0);
+    }
+    uint64_t ticket = kit_submit(s, &ledger, "crash", 0, 8, 0);
+    kit_expect(s, &ledger, ticket, RASK_CRASHED, RASK_EXECUTED_MAYBE);
+    expect_pool("restarts", 1);
+    expect_pool("deaths", 1);
+    expect_pool("requests", 61);
+    json_t *object = stats();
+    json_int_t generations = 0;
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(text_of(worker_of(object, i), "state"), "serving");
+        generations += figure(worker_of(object, i), "generation");
+    }
+    assert_int_equal(generations, 4 + 5);
+    json_decref(object);
+    rask_close(s);
+    stop_ledger();
+}
+
 static void test_refused_sessions_are_counted(void **state)
 {
     (void)state;
@@ -375,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_counters_equal_what_a_client_did),
         KIT_TEST(test_counters_survive_restarts),
+        KIT_TEST(test_replacements_are_no_restarts),
         KIT_TEST(test_refused_sessions_are_counted),
         KIT_TEST(test_stats_of_a_hung_supervisor_and_a_hung_worker),
         KIT_TEST(test_table_fits_120_columns_and_watch_prints_lines),

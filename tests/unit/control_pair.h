@@ -97,6 +97,10 @@ static size_t packet_bytes(uint32_t type)
         [RK_SEGMENT] = sizeof(struct rk_message_segment),
         [RK_SHUTDOWN] = sizeof(struct rk_message),
         [RK_ACK] = sizeof(struct rk_message),
+        [RK_LANE_LEAVING] = sizeof(struct rk_message_lane),
+        [RK_RELOADED] = sizeof(struct rk_message_text),
+        [RK_RELOAD] = sizeof(struct rk_message_reload),
+        [RK_RECYCLE] = sizeof(struct rk_message),
     };
     return bytes[type];
 }
