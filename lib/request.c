@@ -166,7 +166,10 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
     }
     s->pending++;
     s->requests++;
-    rk_dispatch(s, ticket);
+    if (RK_UNLIKELY(deadline_ns != 0) && rask_now_ns() >= deadline_ns)
+        rk_finish_empty(s, ticket, RASK_EXPIRED, 0); /* over before it began */
+    else
+        rk_dispatch(s, ticket);
     if (RK_UNLIKELY(s->events != NULL)) rk_events_submitted(s);
 }
 

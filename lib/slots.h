@@ -20,7 +20,7 @@
 #define RK_DEEP 8u
 /** How many slots ahead the writer and the reader fetch. */
 #define RK_WRITE_AHEAD 12u
-#define RK_READ_AHEAD 8u
+#define RK_READ_AHEAD 16u
 
 /** Consecutive slots lie this many lines apart (in a ring of more than a page; an odd number, so every line has its turn):
  * in different pages, where no processor fetches the next one unasked. Otherwise the reader's processor takes lines away

@@ -107,7 +107,9 @@ __attribute__((format(printf, 4, 5))) static void not_sent(struct outcome *outco
 
 static void not_sent_errno(struct outcome *outcome, int error)
 {
-    not_sent(outcome, rk_exit_from_errno(error), rk_errno_word(error), "%s", rk_errno_text(error));
+    int exit_code = rk_exit_from_errno(error);
+    not_sent(outcome, exit_code, rk_errno_word(error), "%s%s", rk_errno_text(error),
+             exit_code == RK_EXIT_TIMEOUT ? "; executed: no" : "");
 }
 
 static int read_request(struct call *call, struct outcome *outcome)
