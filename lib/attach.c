@@ -79,6 +79,7 @@ static int read_welcome(struct rask *s, int control_fd)
     s->workers = welcome->workers;
     s->params.lanes = welcome->lanes;
     s->first_worker = welcome->first_worker % welcome->workers;
+    rk_spread_init(&s->spread, welcome->workers, welcome->parallel);
     s->worker_wait_mode = welcome->worker_wait_mode;
     s->supervisor_pid = welcome->supervisor_pid;
     s->method_count = welcome->method_count;

@@ -120,6 +120,7 @@ struct rk_message_welcome {
     uint32_t workers;
     uint32_t lanes;
     uint32_t first_worker; /* open the first lane with this one: spreads sessions */
+    uint32_t parallel;     /* so many workers can run at once beside a client */
     uint32_t worker_wait_mode;
     uint32_t method_count;
     uint32_t supervisor_pid;

@@ -4,7 +4,8 @@
  *
  * The window needs no clock: it starts small, doubles when a lane ran dry while others waited in the backlog, and halves
  * when a request had to be taken back from it. What was bound too early to a worker that turns out slow is retracted
- * (lane.h) and goes elsewhere, so a wrong window costs a little time and never a stuck request. */
+ * (lane.h) and goes elsewhere, so a wrong window costs a little time and never a stuck request. How many lanes take part is
+ * for spread.h to say. */
 #include "batch.h"
 #include "clock.h"
 #include "error.h"
@@ -33,26 +34,35 @@ static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *
     rk_lane_publish(lane, ticket);
 }
 
-static inline bool takes_more(const struct rk_lane *lane)
+/** It gets on with what it has, or has nothing. */
+static inline bool moves(const struct rk_lane *lane)
 {
-    uint32_t load = rk_lane_load(lane);
-    return load < lane->window && !lane->broken && !(lane->stuck && load > 0);
+    return !lane->broken && !lane->leaving && !(lane->stuck && rk_lane_load(lane) > 0);
 }
 
-/** An idle lane if there is one, else the least loaded with room; NULL if none has room. The search starts at the lane used
- * last: calls made one at a time stay with one worker, whose caches know them. */
+static inline bool takes_more(const struct rk_lane *lane)
+{
+    return rk_lane_load(lane) < lane->window && moves(lane);
+}
+
+/** An idle lane if there is one, else the least loaded with room; NULL if none has room. Only the first lanes that move, as
+ * many as the session spreads over. Among all of them the search starts at the lane used last: calls made one at a time stay
+ * with one worker, whose caches know them. */
 static struct rk_lane *choose(struct rask *s)
 {
     struct rk_lane *best = NULL;
-    uint32_t best_at = 0, count = s->open_count;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = s->turn + i < count ? s->turn + i : s->turn + i - count;
+    uint32_t best_at = 0, count = s->open_count, left = s->spread.lanes;
+    uint32_t start = left < count ? 0 : s->turn;
+    for (uint32_t i = 0; i < count && left > 0; i++) {
+        uint32_t at = start + i < count ? start + i : start + i - count;
         struct rk_lane *lane = &s->lanes[s->open_lanes[at]];
-        if (!takes_more(lane)) continue;
-        if (best != NULL && rk_lane_load(lane) >= rk_lane_load(best)) continue;
+        if (!moves(lane)) continue;
+        left--;
+        uint32_t load = rk_lane_load(lane);
+        if (load >= lane->window || (best != NULL && load >= rk_lane_load(best))) continue;
         best = lane;
         best_at = at;
-        if (rk_lane_load(lane) == 0) break;
+        if (load == 0) break;
     }
     s->turn = best_at;
     return best;
@@ -62,7 +72,7 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 {
     if (RK_LIKELY(s->backlog.count == 0)) {
         struct rk_lane *lane = s->open_count > 0 ? &s->lanes[s->open_lanes[s->turn]] : NULL;
-        if (RK_UNLIKELY(lane == NULL || !takes_more(lane) || (s->open_count > 1 && rk_lane_load(lane) > 0)))
+        if (RK_UNLIKELY(lane == NULL || !takes_more(lane) || (s->spread.lanes > 1 && rk_lane_load(lane) > 0)))
             lane = choose(s);
         if (RK_LIKELY(lane != NULL)) {
             bind(s, lane, ticket);
@@ -100,9 +110,17 @@ void rk_dispatch_backlog(struct rask *s)
     if (s->backlog.count > 0) rk_dispatch_open_lane(s, false);
 }
 
+/** Could one more lane take requests? */
+static bool has_room(const struct rask *s)
+{
+    uint32_t count = s->opening;
+    for (uint32_t i = 0; i < s->open_count; i++) count += moves(&s->lanes[s->open_lanes[i]]);
+    return count < s->spread.lanes;
+}
+
 bool rk_dispatch_open_lane(struct rask *s, bool impatient)
 {
-    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down) return false;
+    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down || !has_room(s)) return false;
     uint32_t worker = UINT32_MAX;
     for (uint32_t i = 0; i < s->workers && worker == UINT32_MAX; i++) {
         uint32_t candidate = (s->first_worker + i) % s->workers;
@@ -153,18 +171,9 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
     return count;
 }
 
-static bool has_idle_lane(const struct rask *s)
-{
-    for (uint32_t i = 0; i < s->open_count; i++) {
-        const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (rk_lane_load(lane) == 0 && !lane->broken && !lane->leaving) return true;
-    }
-    return false;
-}
-
-/** The lane whose waiting requests should go elsewhere: one that did not move since the last look, or, when another lane is
- * idle, the one with most in flight. NULL: none. */
-static struct rk_lane *slow_lane(struct rask *s, bool idle)
+/** The lane whose waiting requests should go elsewhere: one that did not move since the last look, or, when others `could`
+ * take them, the one with most in flight. NULL: none. */
+static struct rk_lane *slow_lane(struct rask *s, bool could, bool first_look)
 {
     struct rk_lane *most = NULL;
     for (uint32_t i = 0; i < s->open_count; i++) {
@@ -173,11 +182,20 @@ static struct rk_lane *slow_lane(struct rask *s, bool idle)
         uint64_t taken = rk_lane_taken(lane), before = lane->taken_before;
         lane->taken_before = taken;
         if (taken >= lane->position || lane->broken) continue;
-        lane->stuck = taken == before;
-        if (!lane->stuck && !idle) continue;
+        lane->stuck = taken == before && !first_look;
+        if (!lane->stuck && !could) continue;
         if (most == NULL || lane->stuck > most->stuck || rk_lane_in_flight(lane) > rk_lane_in_flight(most)) most = lane;
     }
     return most;
+}
+
+/** Wider or narrower, by what the lane used last says of its worker and by what is stuck. */
+static void look_at_spread(struct rask *s, const struct rk_lane *slow)
+{
+    if (s->open_count == 0) return;
+    const struct rk_lane *last = &s->lanes[s->open_lanes[s->turn < s->open_count ? s->turn : 0]];
+    bool in_handler = slow != NULL && slow->stuck && slow->taken_seen > slow->response_position;
+    rk_spread_look(&s->spread, rk_load_relaxed(&last->header->service_ns), in_handler, s->finished);
 }
 
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
@@ -187,10 +205,13 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
     if (first_look) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
     s->next_move_ns = now_ns + s->move_pause_ns;
-    bool idle = has_idle_lane(s);
-    struct rk_lane *slow = slow_lane(s, idle);
-    if (!idle && !first_look && (slow != NULL || s->backlog.count > 0)) rk_dispatch_open_lane(s, true);
-    if (slow == NULL || first_look || (s->open_count < 2 && !idle)) return;
+    const struct rk_lane *next = choose(s);
+    bool idle = next != NULL && rk_lane_load(next) == 0;
+    struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look);
+    look_at_spread(s, slow);
+    if (first_look) return;
+    if (!idle && (slow != NULL || s->backlog.count > 0)) rk_dispatch_open_lane(s, true);
+    if (slow == NULL || !(idle || (slow->stuck && s->open_count > 1))) return;
     mark_waiting(s, slow);
     rk_park_barrier();
     uint32_t moved = take_back(s, slow);

@@ -15,7 +15,7 @@
  *                  slab              blocks of 256 B to 64 KiB            client      workers
  *   request extra  4096              blocks of one class                  client      workers
  *   response       0                 rk_response_header                   worker      client
- *     (one per       +64               taken                                worker      client
+ *     (one per       +64               taken, service_ns (a hint)           worker      client
  *      lane)         +128              rk_waiter: worker sleeps?            worker      client
  *                  4096              response ring, ring_slots * 64       worker      client
  *                  slab              blocks of 256 B to 64 KiB            worker      client
@@ -221,6 +221,7 @@ static_assert(offsetof(struct rk_lane_request, released) == 64, "drawing");
 struct rk_response_header {
     struct rk_segment_header header;
     uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
+    uint32_t service_ns;            /* about what the middle one of the requests takes; a hint. 0: not known yet */
     struct rk_waiter worker;        /* R4 */
 };
 static_assert(offsetof(struct rk_response_header, taken) == 64, "drawing");

@@ -18,6 +18,7 @@
 #include "lane.h"
 #include "segment.h"
 #include "slab.h"
+#include "spread.h"
 #include "ticket.h"
 #include <rask/client.h>
 
@@ -83,6 +84,7 @@ struct rask {
     uint32_t id;
     uint32_t workers;
     uint32_t first_worker;
+    struct rk_spread spread;
     uint32_t worker_wait_mode;
     uint32_t supervisor_pid;
     uint64_t serving[RASK_WORKERS_MAX / 64];  /* bit i: worker i serves */

@@ -76,7 +76,8 @@ static inline uint32_t spin(const struct rask *s, const struct rk_ticket *ticket
 /** One caller and one worker, or one caller and everybody who works for it. */
 static inline void share_processors(struct rask *s)
 {
-    uint32_t parties = 1 + (s->pending > 1 && s->open_count > 1 ? s->open_count : 1);
+    uint32_t lanes = s->open_count < s->spread.lanes ? s->open_count : s->spread.lanes;
+    uint32_t parties = 1 + (s->pending > 1 && lanes > 1 ? lanes : 1);
     if (RK_UNLIKELY(parties != s->ladder.parties)) rk_ladder_share(&s->ladder, parties);
 }
 

@@ -3,6 +3,7 @@
  * before it died is read first. */
 #include "bell.h"
 #include "clock.h"
+#include "cpus.h"
 #include "error.h"
 #include "exit_codes.h"
 #include "spawn.h"
@@ -294,8 +295,22 @@ void rk_pool_tell(struct rk_supervisor *supervisor, enum rk_policy_event event)
     }
 }
 
+/** How many of its workers can run at once while a client runs, too. */
+static uint32_t workers_in_parallel(const struct rk_supervisor_config *config)
+{
+    uint32_t cpus = rk_cpus_usable(), pinned = 0, parallel;
+    for (uint32_t i = 0; i < config->cpu_count; i++) {
+        uint32_t before = 0;
+        while (before < i && config->cpus[before] != config->cpus[i]) before++;
+        pinned += before == i;
+    }
+    parallel = pinned > 0 ? pinned : cpus > 1 ? cpus - 1 : 1;
+    return parallel < config->workers ? parallel : config->workers;
+}
+
 int rk_pool_create(struct rk_supervisor *supervisor)
 {
+    supervisor->parallel = workers_in_parallel(supervisor->config);
     supervisor->chance = rask_now_ns() ^ (uint64_t)getpid() << 32;
     supervisor->posts = calloc(supervisor->config->workers, sizeof(*supervisor->posts));
     for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {

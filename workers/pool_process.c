@@ -65,7 +65,7 @@ int rk_member_process_start(struct rk_member *member)
         .index = member->index,
         .generation = member->generation,
         .wait_mode = config->wait_mode,
-        .parties = config->workers + 1,
+        .parties = supervisor->parallel + 1,
         .cpu = config->cpu_count > 0 ? (int)config->cpus[member->index % config->cpu_count] : RK_CPU_ANY,
         .control_word_fd = member->control.fd,
         .crash_fd = member->crash_fd,

@@ -194,6 +194,7 @@ struct rk_supervisor {
     struct rk_client *clients;
     uint32_t client_count;
     uint32_t sessions_made;
+    uint32_t parallel; /* workers that can run at once beside a client */
     uint64_t sessions_refused;
     uint64_t sessions_ended;
     struct rk_segment board; /* board.h; its descriptor stays open for tools */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* How many of its workers a session keeps busy at once.
+ *
+ * More workers than processors pay only if handlers sleep or take long: a worker that answers in less time than it takes to
+ * switch to it makes every call slower, and with 64 of them on two processors nothing is left of a pipeline. So requests
+ * keep to `base` lanes, as many as the processors run beside the client, and go wider on evidence only:
+ *
+ * - the workers say what the middle one of their requests takes (layout.h, a hint); from WIDE_NS on all of them are used;
+ * - a lane stuck inside a handler that left others waiting adds one, and as long as nothing has been answered yet, all.
+ *   What it added goes again, half of it per CALLS_PER_STEP answers.
+ *
+ * A lane that is stuck counts for nothing, so one hung worker narrows nobody's way. */
+#ifndef RK_SPREAD_H
+#define RK_SPREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rk_spread {
+    uint32_t lanes; /* requests go to at most so many lanes that move */
+    uint32_t base;
+    uint32_t most;
+    uint64_t step_at; /* answers at which it becomes narrower */
+};
+
+/** A session with `workers` workers, `parallel` of which can run at once beside it (0 counts as 1). */
+void rk_spread_init(struct rk_spread *spread, uint32_t workers, uint32_t parallel);
+
+/** A look now and then. `service_ns`: the hint, 0 if there is none yet; `held_up`: a handler holds up others; `answers`: how
+ * many requests of the session have ended so far. */
+void rk_spread_look(struct rk_spread *spread, uint32_t service_ns, bool held_up, uint64_t answers);
+
+#endif
