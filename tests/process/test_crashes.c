@@ -3,6 +3,8 @@
 #include "clock.h"
 #include "kit.h"
 #include <errno.h>
+#include <liburing.h>
+#include <rask/uring.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,10 +178,23 @@ static void test_views_of_a_dead_worker_stay_readable(void **state)
 
 /* ---- fork ------------------------------------------------------------------------------------------------------ */
 
+static int64_t no_bytes(void *buffer, size_t capacity, void *user)
+{
+    (void)buffer, (void)capacity, (void)user;
+    return 0;
+}
+
+static void no_answer(const struct rask_completion *completion, void *user)
+{
+    (void)completion, (void)user;
+}
+
 static int use_in_child(struct rask *s, struct rask_request *reserved, uint64_t ticket)
 {
     struct rask_completion completion = {.ticket = ticket};
     struct rask_request request;
+    struct rask_info info = {.size = sizeof info};
+    struct io_uring_sqe sqe;
     struct rask *clone;
     if (rask_reserve(s, 1, &request) != -EOWNERDEAD) return 1;
     if (rask_submit(s, reserved, 0, 8, NULL) != -EOWNERDEAD) return 2;
@@ -191,6 +206,13 @@ static int use_in_child(struct rask *s, struct rask_request *reserved, uint64_t 
     if (rask_call(s, 0, NULL, 0, 0, &completion) != -EOWNERDEAD) return 8;
     if (rask_clone(s, &clone) != -EOWNERDEAD) return 9;
     if (rask_reconnect(s) != -EOWNERDEAD) return 10;
+    if (rask_flush(s) != -EOWNERDEAD) return 11;
+    if (rask_fd(s) != -EOWNERDEAD) return 12;
+    if (rask_prep_wait(s, &sqe) != -EOWNERDEAD) return 13;
+    if (rask_next_deadline_ns(s) != 0) return 14;
+    if (rask_request(s, 0, 8, no_bytes, no_answer, NULL, NULL) != -EOWNERDEAD) return 15;
+    if (rask_info(s, &info) != -EOWNERDEAD) return 16;
+    if (rask_method(s, "ok") != -EOWNERDEAD) return 17;
     completion.ticket = ticket;
     rask_release(s, &completion);
     rask_close(s);

@@ -190,6 +190,29 @@ static void test_descriptor_survives_calls_that_wait_themselves(void **state)
     kit_stop(&server);
 }
 
+static void test_descriptor_outlives_a_reconnect(void **state)
+{
+    (void)state;
+    kit_start(&server, "--plugin", "echo", NULL);
+    struct rask *s = kit_connect(&server, NULL);
+    int fd = rask_fd(s);
+    settle(s, fd);
+    kit_stop(&server);
+    for (unsigned i = 0; i < 100 && rask_reconnect(s) == -EALREADY; i++) { /* until it has noticed */
+        readable_within(fd, 100);
+        assert_int_equal(rask_poll(s, NULL, 0), 0);
+    }
+    kit_start(&server, "--plugin", "echo", NULL);
+    assert_int_equal(rask_reconnect(s), 0);
+    assert_int_equal(rask_fd(s), fd);
+    submit_text(s, "again", 0, 0);
+    struct rask_completion done = take_by_fd(s, fd);
+    assert_int_equal(done.status, RASK_OK);
+    rask_release(s, &done);
+    rask_close(s);
+    kit_stop(&server);
+}
+
 static void test_descriptor_is_refused_in_a_forked_child(void **state)
 {
     (void)state;
@@ -341,6 +364,7 @@ int main(void)
         KIT_TEST(test_descriptor_tells_deadlines_and_cancellations),
         KIT_TEST(test_descriptor_tells_deaths),
         KIT_TEST(test_descriptor_survives_calls_that_wait_themselves),
+        KIT_TEST(test_descriptor_outlives_a_reconnect),
         KIT_TEST(test_descriptor_is_refused_in_a_forked_child),
         KIT_TEST(test_idle_descriptor_uses_no_processor_time),
         KIT_TEST(test_own_ring_waits_for_completions),
