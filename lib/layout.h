@@ -37,7 +37,7 @@
  * | R4 | waiter             | sleeper -> ringer  | release, heavy   | relaxed after light | either the sleeper sees the message or the ringer sees it sleep | a lost wake-up                |
  * | R5 | consumed (in slot) | client -> worker   | with R1          | with R1          | response slots before it have been read            | a response overwrites one being read          |
  * | R6 | released           | client -> worker   | release          | acquire          | nobody reads the block any more                    | a response overwrites a view                  |
- * | R7 | control word       | supervisor -> party| release          | acquire          | a message was sent before                          | a message is seen late (50 ms re-check)       |
+ * | R7 | control word       | supervisor -> party| release          | acquire          | a message was sent before                          | a message is seen late (50 ms; a worker: 2 s) |
  * | R8 | magic              | writer -> mapper   | release          | acquire          | the header is written                              | a half-built segment is accepted              |
  * | R9 | status, pool words | owner -> tools     | release          | acquire          | each word is one that was true at some time        | none: figures only                            |
  * | R10| bell               | ringer -> sleeper  | fetch_add        | acquire, by kernel | a changed bell does not sleep                    | a lost wake-up                                |
