@@ -197,12 +197,15 @@ static void test_descriptor_outlives_a_reconnect(void **state)
     struct rask *s = kit_connect(&server, NULL);
     int fd = rask_fd(s);
     settle(s, fd);
-    kit_stop(&server);
+    kill(server.pid, SIGTERM);
+    assert_int_equal(kit_wait(server.pid, 5000), 0);
     for (unsigned i = 0; i < 100 && rask_reconnect(s) == -EALREADY; i++) { /* until it has noticed */
         readable_within(fd, 100);
         assert_int_equal(rask_poll(s, NULL, 0), 0);
     }
-    kit_start(&server, "--plugin", "echo", NULL);
+    const char *again[] = {getenv("RASK_BIN"), "run", "--socket", server.socket, "--plugin", "echo", NULL};
+    kit_start_prepared(&server, again);
+    kit_wait_ready(&server);
     assert_int_equal(rask_reconnect(s), 0);
     assert_int_equal(rask_fd(s), fd);
     submit_text(s, "again", 0, 0);
