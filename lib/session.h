@@ -94,6 +94,7 @@ struct rask {
     char plugin_version[32];
     char ended_text[RK_MESSAGE_TEXT_BYTES];
     char *path; /* NULL: private supervisor */
+    bool path_is_default;
     struct rk_launch *launch;
     union rk_any_message *message;
     uint64_t next_look_ns;

@@ -7,6 +7,7 @@
 #include "loader.h"
 #include "options.h"
 #include "supervisor.h"
+#include <assert.h>
 #include <limits.h>
 #include <rask/client.h>
 #include <sched.h>
@@ -25,7 +26,16 @@ static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder. The default "
     "socket\n"
     "is /run/rask/default.sock for root, else default.sock in $XDG_RUNTIME_DIR/rask or /tmp/rask-UID. A duration is a\n"
-    "number with ns, us, ms or s; a bare number means ms.\n"
+    "number with ns, us, ms or s; a bare number means ms. A size takes K, M and G.\n"
+    "\n"
+    "The user who runs it, and root, may connect. --allow-uid and --allow-gid let others in, who can then hurt nobody "
+    "but\n"
+    "themselves; their requests are copied before a handler sees them. The socket's folder becomes searchable for "
+    "them, "
+    "if\n"
+    "it is yours; they name the socket with --socket. A limit that is given holds for every user, its default for "
+    "other\n"
+    "users only.\n"
     "\n"
     "environment: RASK_WAIT and RASK_ENGINE give defaults for --wait and --engine\n"
     "\n"
@@ -38,6 +48,7 @@ static const char more[] =
     "\n"
     "examples:\n"
     "  rask run --plugin echo\n"
+    "  rask run --plugin echo --socket /run/models/echo.sock --allow-gid models --uid-sessions 8\n"
     "  rask run --plugin ./handler.so --workers 4 --set model=/srv/model.bin --socket /tmp/models.sock\n";
 
 struct run {
@@ -48,6 +59,8 @@ struct run {
     uint64_t private_fd;
     struct rk_settings settings;
     struct rk_cpu_list cpus;
+    struct rk_texts allow_uids;
+    struct rk_texts allow_gids;
 };
 
 /* A processor that this process may not use would make every worker complain. */
@@ -58,6 +71,19 @@ static int check_cpus(const struct rk_cpu_list *cpus)
     for (unsigned i = 0; i < cpus->count; i++)
         if (cpus->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(cpus->cpu[i], &allowed))
             return rk_usage_error("--pin %u: this process may not use processor %u", cpus->cpu[i], cpus->cpu[i]);
+    return RK_GO_ON;
+}
+
+/* Names are looked up now: the running supervisor never needs the user database. */
+static int check_access(const struct run *run, struct rk_access *access)
+{
+    static_assert(RK_TEXTS_MAX <= RK_ACCESS_MAX, "all fit");
+    if (run->private_fd != UINT64_MAX && run->allow_uids.count + run->allow_gids.count > 0)
+        return rk_usage_error("--private-fd excludes --allow-uid and --allow-gid: it has one client");
+    for (unsigned i = 0; i < run->allow_uids.count; i++)
+        if (rk_access_add_uid(access, run->allow_uids.list[i]) < 0) return rk_usage_error("%s", rask_last_error());
+    for (unsigned i = 0; i < run->allow_gids.count; i++)
+        if (rk_access_add_gid(access, run->allow_gids.list[i]) < 0) return rk_usage_error("%s", rask_last_error());
     return RK_GO_ON;
 }
 
@@ -73,7 +99,8 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     int mode = rk_wait_mode_resolve(config->wait_mode);
     if (mode < 0) return rk_usage_error("%s", rask_last_error());
     config->wait_mode = (uint32_t)mode;
-    return check_cpus(&run->cpus);
+    int code = check_access(run, &config->access);
+    return code == RK_GO_ON ? check_cpus(&run->cpus) : code;
 }
 
 int cmd_run(int argc, char **argv)
@@ -83,6 +110,7 @@ int cmd_run(int argc, char **argv)
         .private_fd = -1,
         .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
         .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+        .quota = RK_QUOTA_CONFIG_INIT,
     };
     const struct rk_option options[] = {
         {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
@@ -109,6 +137,38 @@ int cmd_run(int argc, char **argv)
          .value = "DURATION",
          .help = "time to finish when asked to end (default 5s)",
          .duration_ns = &config.drain_timeout_ns},
+        {.name = "allow-uid",
+         .value = "UID|NAME",
+         .help = "let this user connect, too; may be repeated",
+         .texts = &run.allow_uids},
+        {.name = "allow-gid",
+         .value = "GID|NAME",
+         .help = "let members of this group connect, too; may be repeated",
+         .texts = &run.allow_gids},
+        {.name = "uid-bytes",
+         .value = "SIZE",
+         .help = "shared memory of one user (default for other users 1G; 0: no limit)",
+         .bytes = &config.quota.uid_bytes},
+        {.name = "uid-sessions",
+         .value = "N",
+         .help = "sessions of one user (default for other users 64; 0: no limit)",
+         .count = &config.quota.uid_sessions,
+         .max = RASK_SESSIONS_MAX},
+        {.name = "session-bytes",
+         .value = "SIZE",
+         .help = "shared memory of one session (default for other users 64M; 0: no limit)",
+         .bytes = &config.quota.session_bytes},
+        {.name = "sessions",
+         .value = "N",
+         .help = "sessions of all users, 1 to 1024 (default 1024)",
+         .count = &config.quota.sessions,
+         .min = 1,
+         .max = RASK_SESSIONS_MAX},
+        {.name = "handshake-timeout",
+         .value = "DURATION",
+         .help = "time for each step of attaching (default 10s)",
+         .duration_ns = &config.quota.handshake_ns,
+         .min = 1000000u},
         {.name = "private-fd",
          .value = "FD",
          .help = "serve only the client on this socket, end with it",

@@ -15,6 +15,7 @@
 #include "supervisor_state.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <rask/client.h>
 #include <signal.h>
@@ -236,14 +237,20 @@ static int open_doors(struct rk_supervisor *supervisor)
 {
     const struct rk_supervisor_config *config = supervisor->config;
     if (config->private_fd < 0) {
-        int result = rk_listener_open(&supervisor->listener, config->socket_path);
+        bool for_others = rk_access_for_others(&config->access);
+        int result = rk_listener_open(&supervisor->listener, config->socket_path, for_others);
+        char folder[PATH_MAX];
+        if (result == 0 && for_others && rk_listener_hidden(&supervisor->listener, folder, sizeof(folder)))
+            rk_supervisor_say("other users cannot reach %s, because they may not search %s: chmod o+x it, or name "
+                              "another --socket",
+                              supervisor->listener.path, folder);
         if (result == 0) watch_listener(supervisor);
         return result;
     }
     if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
         return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
     int result = rk_client_adopt(supervisor, config->private_fd);
-    return result < 0 || supervisor->clients ? result : rk_error(-ENOMEM, "no memory for a client");
+    return result < 0 || supervisor->clients ? result : -ECONNREFUSED; /* why is in rask_last_error() */
 }
 
 static int set_up(struct rk_supervisor *supervisor, int *exit_code)

@@ -4,6 +4,8 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "access.h"
+#include "quota.h"
 #include "reactor.h"
 #include <stdint.h>
 
@@ -23,6 +25,8 @@ struct rk_supervisor_config {
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;
+    struct rk_access access;
+    struct rk_quota_config quota;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.
