@@ -121,11 +121,11 @@ struct rk_supervisor {
     struct rk_timer accept_timer; /* accepting pauses */
     struct rk_timer end_timer;    /* drain time-out, then the last flush */
     bool ever_ready;
-    bool takes_a_crowd; /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
-    bool last_words;    /* no worker is left; only messages have to go out */
+    bool takes_a_crowd;  /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
+    bool last_words;     /* no worker is left; only messages have to go out */
     bool lanes_deferred; /* some lane waits until its user has bytes for it */
     uint64_t deferred_said_ns;
-    uint32_t lanes;     /* of every session */
+    uint32_t lanes; /* of every session */
     struct rk_member *members;
     struct rk_message_ready plugin; /* of the first READY */
     struct rk_client *clients;
