@@ -65,6 +65,14 @@ void kit_init(void)
     assert_non_null(getenv("RASK_TEST_PLUGINS"));
 }
 
+void kit_ignore_leaks(void)
+{
+    char options[512];
+    const char *given = getenv("ASAN_OPTIONS");
+    snprintf(options, sizeof(options), "%s:detect_leaks=0", given ? given : "");
+    setenv("ASAN_OPTIONS", options, 1);
+}
+
 pid_t kit_fork(void)
 {
     pid_t parent = getpid(), pid = fork();
