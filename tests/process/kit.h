@@ -132,6 +132,8 @@ uint64_t kit_submit(struct rask *s, struct kit_ledger *ledger, const char *metho
                     uint64_t deadline_ns);
 /** The payload of a request: the same for the same number. */
 void kit_fill(uint8_t *data, uint32_t number, uint32_t argument, uint32_t bytes);
+/** The payload of an OK is what the handler makes of its request. */
+void kit_judge_answer(const struct rask_completion *completion);
 /** A completion against the ledger: rules B, C and D of the oracle. `bytes` 0: the length is not known. */
 void kit_judge(const struct kit_ledger *ledger, const struct rask_completion *completion, uint32_t bytes);
 /** Wait for one ticket, at most 5 s (times patience), and judge it. */
