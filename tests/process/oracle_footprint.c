@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STILL_LOOKS 20u /* with 5 ms between them */
+
 static void count_descriptor(struct oracle_footprint *sum, const char *target)
 {
     if (strncmp(target, "/memfd:", 7) == 0)
@@ -86,7 +88,12 @@ static struct oracle_footprint measure(const struct kit_server *server)
 
 void oracle_baseline(struct oracle *o, const struct kit_server *server)
 {
-    o->baseline = measure(server);
+    for (unsigned still = 0; still < STILL_LOOKS; still++) {
+        struct oracle_footprint now = measure(server);
+        if (memcmp(&now, &o->baseline, sizeof(now)) != 0) still = 0;
+        o->baseline = now;
+        kit_pause_ms(5);
+    }
 }
 
 static void print_footprint(const char *what, const struct oracle_footprint *f)
