@@ -20,6 +20,7 @@
 
 #define ORACLE_TIMES_MAX 65536u
 #define ORACLE_DEATHS_MAX 4096u
+#define ORACLE_PATIENCE_NS ((kit_sanitized ? 20 : 5) * KIT_S)
 
 /** Figures in nanoseconds; beyond the capacity the oldest are overwritten. */
 struct oracle_times {
@@ -82,8 +83,9 @@ uint64_t oracle_submit(struct oracle *o, struct rask *s, const char *method, uin
                        uint64_t deadline_ns);
 /** A completion has come: judged against A, B, C and D, counted, released. */
 void oracle_end(struct oracle *o, struct rask *s, struct rask_completion *completion);
-/** Take up to 16 completions of a session: poll, or wait up to 5 s. Returns how many. */
-unsigned oracle_take(struct oracle *o, struct rask *s, bool wait);
+/** Take up to 16 completions of a session: poll (0), or wait so long. To wait ORACLE_PATIENCE_NS in vain breaks rule A.
+ * Returns how many. */
+unsigned oracle_take(struct oracle *o, struct rask *s, uint64_t wait_ns);
 /** Every number so far: A, B and D again, now that everything has ended. Then the ledger starts afresh. */
 void oracle_check(struct oracle *o);
 /** Close a session; its rescues count (H). */

@@ -43,15 +43,16 @@ void oracle_load_turn(struct oracle_load *load)
     for (unsigned i = 0; i < load->sessions; i++) {
         struct rask *s = load->session[i];
         while (rask_pending(s) < load->depth) oracle_load_send(load, s);
-        bool wait = i == 0 && load->sessions == 1 && kit_random(&load->seed, 2);
-        oracle_take(load->o, s, wait || kit_random(&load->seed, 8) == 0);
+        /* A thread with several sessions can sleep in one of them alone, and not for long. */
+        uint64_t wait_ns = load->sessions == 1 ? ORACLE_PATIENCE_NS : KIT_MS / 2;
+        oracle_take(load->o, s, kit_random(&load->seed, 8) == 0 ? wait_ns : 0);
     }
 }
 
 void oracle_load_drain(struct oracle_load *load)
 {
     for (unsigned i = 0; i < load->sessions; i++)
-        while (rask_pending(load->session[i]) > 0) oracle_take(load->o, load->session[i], true);
+        while (rask_pending(load->session[i]) > 0) oracle_take(load->o, load->session[i], ORACLE_PATIENCE_NS);
 }
 
 void oracle_load_close(struct oracle_load *load)
