@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STILL_LOOKS 20u /* with 5 ms between them */
+#define STILL_LOOKS 10u /* with 5 ms between them */
 
 static void count_descriptor(struct oracle_footprint *sum, const char *target)
 {
