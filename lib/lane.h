@@ -157,6 +157,13 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
     return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
 }
 
+/** The slot of the next response says something that no worker publishes there: it was written over, and the response will
+ * never be understood. For rare looks. */
+static inline bool rk_lane_garbled(const struct rk_lane *lane)
+{
+    return rk_load_relaxed(&lane->next_response->sequence) > lane->response_position + 1;
+}
+
 /** What rk_lane_take() found. */
 enum rk_taking {
     RK_TAKING_LATER,   /* its segment has not come yet: read the control socket */

@@ -113,11 +113,12 @@ def main(root, build, names):
     configure(source, build)
     if run(["ninja", "-C", str(build)]).returncode != 0:
         sys.exit("the tree does not build without a bug")
+    for bug in bugs:
+        if test_fails(source, build, bug) and test_fails(source, build, bug):
+            sys.exit(f"{bug.test} fails without the bug {bug.name}")
     rows, missed = [], 0
     for bug in bugs:
         start = time.monotonic()
-        if test_fails(source, build, bug) and test_fails(source, build, bug):
-            sys.exit(f"{bug.test} fails without the bug {bug.name}")
         found = caught(source, build, bug)
         missed += found == 0
         says = f"caught, run {found}" if found else "NOT CAUGHT"

@@ -61,6 +61,17 @@ void oracle_load_close(struct oracle_load *load)
     for (unsigned i = 0; i < load->sessions; i++) oracle_leave(load->o, load->session[i]);
 }
 
+void oracle_warm(struct oracle *o, struct rask *s, uint32_t lanes)
+{
+    struct rask_info info = {.size = sizeof(info)};
+    for (unsigned i = 0; i < 200 && info.lanes_open < lanes; i++) {
+        for (unsigned k = 0; k < 8; k++) oracle_submit(o, s, "slow", 2, 64, 0);
+        while (rask_pending(s) > 0) oracle_take(o, s, ORACLE_PATIENCE_NS);
+        rask_info(s, &info);
+    }
+    assert_int_equal(info.lanes_open, lanes);
+}
+
 /* In a thread: no asserts. */
 static void *kill_workers(void *argument)
 {

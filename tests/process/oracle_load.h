@@ -29,6 +29,9 @@ void oracle_load_drain(struct oracle_load *load);
 /** Drain and close. */
 void oracle_load_close(struct oracle_load *load);
 
+/** Calls until the session has so many lanes: what it holds does not grow any more. */
+void oracle_warm(struct oracle *o, struct rask *s, uint32_t lanes);
+
 struct oracle_killer {
     struct oracle *o;
     pid_t supervisor;
