@@ -58,9 +58,20 @@ def run(command, **options):
 
 
 def copy_sources(root, source):
-    shutil.rmtree(source, ignore_errors=True)
-    skip = shutil.ignore_patterns("build*", ".git", "__pycache__")
-    shutil.copytree(root, source, ignore=skip, symlinks=True)
+    """Only what differs, with the time of now: ninja has to notice what an interrupted run left behind."""
+    wanted = set()
+    for path in root.rglob("*"):
+        name = path.relative_to(root)
+        if name.parts[0].startswith((".git", "build")) or "__pycache__" in name.parts or not path.is_file():
+            continue
+        wanted.add(name)
+        copy = source / name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    for path in [path for path in source.rglob("*") if path.is_file()]:
+        if path.relative_to(source) not in wanted:
+            path.unlink()
 
 
 def configure(source, build):

@@ -100,18 +100,23 @@ static void test_workers_killed_during_a_drain(void **state)
 
 /* ---- bystanders -------------------------------------------------------------------------------------------------- */
 
-/** Calls for a while; every tenth call of `bad` crashes its worker. The p99 of the bystander's. */
+#define CRASH_GAP_NS (25 * KIT_MS)
+
+/** Calls for a while, with now and then one of `bad` that crashes its worker. The p99 of the bystander's. */
 static uint64_t bystander_p99(struct oracle *o, struct rask *s, struct rask *bad, uint64_t ns, uint32_t *crashes)
 {
     static struct oracle_times times;
+    uint64_t last_ns = rask_now_ns();
     times.count = 0;
     for (uint64_t end_ns = rask_now_ns() + ns; rask_now_ns() < end_ns && o->ledger.next < LEDGER_NUMBERS - 10;) {
         oracle_time(&times, oracle_bystander(o, s, 64));
         if (times.count % 10 != 0 || rask_pending(bad) > 3) continue;
-        bool crashes_now = crashes && kit_random(&(uint64_t){times.count}, 40) == 0;
+        bool crashes_now = crashes && rask_now_ns() - last_ns > CRASH_GAP_NS;
         oracle_submit(o, bad, crashes_now ? "crash" : "ok", 0, 64, 0);
-        if (crashes) *crashes += crashes_now;
         oracle_take(o, bad, 0);
+        if (!crashes_now) continue;
+        last_ns = rask_now_ns();
+        ++*crashes;
     }
     while (rask_pending(bad) > 0) oracle_take(o, bad, ORACLE_PATIENCE_NS);
     return oracle_quantile(&times, 99);
