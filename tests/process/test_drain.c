@@ -110,10 +110,10 @@ static uint64_t bystander_p99(struct oracle *o, struct rask *s, struct rask *bad
     times.count = 0;
     for (uint64_t end_ns = rask_now_ns() + ns; rask_now_ns() < end_ns && o->ledger.next < LEDGER_NUMBERS - 10;) {
         oracle_time(&times, oracle_bystander(o, s, 64));
+        oracle_take(o, bad, 0);
         if (times.count % 10 != 0 || rask_pending(bad) > 3) continue;
         bool crashes_now = crashes && rask_now_ns() - last_ns > CRASH_GAP_NS;
         oracle_submit(o, bad, crashes_now ? "crash" : "ok", 0, 64, 0);
-        oracle_take(o, bad, 0);
         if (!crashes_now) continue;
         last_ns = rask_now_ns();
         ++*crashes;
