@@ -180,6 +180,15 @@ static bool is_worker(pid_t pid)
     return named;
 }
 
+unsigned kit_workers(pid_t pid, pid_t *pids, unsigned max)
+{
+    pid_t children[512];
+    unsigned found = kit_children(pid, children, 512), count = 0;
+    for (unsigned i = 0; i < found && count < max; i++)
+        if (is_worker(children[i])) pids[count++] = children[i];
+    return count;
+}
+
 void kit_wait_children(pid_t pid, unsigned count)
 {
     pid_t pids[512];

@@ -84,7 +84,7 @@ static void kill_inside(struct rask *s, unsigned before, const uint8_t *data, si
     pid_t worker;
     struct rk_crash_file file;
     kit_wait_children(server.pid, 1);
-    assert_int_equal(kit_children(server.pid, &worker, 1), 1);
+    assert_int_equal(kit_workers(server.pid, &worker, 1), 1);
     move_on(s, before);
     assert_int_equal(rask_reserve(s, bytes, &request), 0);
     if (bytes > 0) memcpy(request.data, data, bytes);

@@ -148,7 +148,7 @@ static void test_descriptor_tells_deaths(void **state)
     submit_text(s, "20000", 0, 0);
     kit_pause_ms(100);
     settle(s, fd);
-    assert_int_equal(kit_children(server.pid, &worker, 1), 1);
+    assert_int_equal(kit_workers(server.pid, &worker, 1), 1);
     kill(worker, SIGKILL);
     struct rask_completion done = take_by_fd(s, fd);
     assert_int_equal(done.status, RASK_CRASHED);

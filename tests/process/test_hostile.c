@@ -33,7 +33,7 @@ static int call_until_told(void)
 
 static unsigned workers_now(pid_t *pids)
 {
-    return kit_children(server.pid, pids, 3);
+    return kit_workers(server.pid, pids, 3);
 }
 
 static void start(void)

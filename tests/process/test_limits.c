@@ -127,7 +127,7 @@ static void test_workers_of_another_user_die_with_their_supervisor(void **state)
     }
     start("--user", "65534");
     kit_wait_children(server.pid, 1);
-    assert_int_equal(kit_children(server.pid, worker, 2), 1);
+    assert_int_equal(kit_workers(server.pid, worker, 2), 1);
     kill(server.pid, 9);
     assert_int_equal(kit_ended(&server, 3000), -9);
     assert_int_equal(kit_reap_orphans(1000), 1);

@@ -224,7 +224,7 @@ static void make_idle(struct idle *idle, const char *wait)
         assert_int_equal(completion.status, RASK_OK);
         rask_release(idle->s, &completion);
     }
-    idle->count = kit_children(idle->server.pid, idle->pids, 17);
+    idle->count = kit_workers(idle->server.pid, idle->pids, 17);
     assert_int_equal(idle->count, WORKERS);
     idle->pids[idle->count++] = idle->server.pid;
 }

@@ -144,7 +144,7 @@ static void test_bytes_of_dead_workers_come_back(void **state)
     struct rask *s = kit_connect(&server, NULL);
     for (unsigned round = 0; round < 8; round++) {
         kit_call_ok(s, &ledger, 5000);
-        assert_int_equal(kit_children(server.pid, workers, 2), 1);
+        assert_int_equal(kit_workers(server.pid, workers, 2), 1);
         kill(workers[0], SIGKILL);
         kit_wait_children(server.pid, 1);
     }
