@@ -15,7 +15,7 @@ static void start(const char *option, const char *value, const char *workers)
 {
     kit_ledger_open(&ledger);
     kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--workers", workers, option, value,
-              STRANGERS, NULL);
+              "--restart-limit", "0", STRANGERS, NULL);
     kit_wait_children(server.pid, (unsigned)atoi(workers));
 }
 
