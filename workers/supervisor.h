@@ -4,9 +4,11 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "access.h"
 #include "crash.h"
 #include "log.h"
 #include "policy.h"
+#include "quota.h"
 #include "reactor.h"
 #include "worker_limits.h"
 #include <stdint.h>
@@ -32,6 +34,8 @@ struct rk_supervisor_config {
     struct rk_crash_config crash;
     struct rk_restart_limit restart_limit;
     struct rk_worker_limits limits;
+    struct rk_access access;
+    struct rk_quota_config quota;
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

@@ -12,6 +12,7 @@
 struct ledger {
     uint32_t started[LEDGER_NUMBERS];  /* handler entered */
     uint32_t finished[LEDGER_NUMBERS]; /* handler about to return */
+    uint32_t worker[LEDGER_NUMBERS];   /* pid of the worker that entered it last */
 };
 
 /** Every request starts with this; what follows is payload. The response of `ok`, `slow` and `stoppable` is as long as the
