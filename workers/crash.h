@@ -104,6 +104,8 @@ struct rk_crash_job {
 /** In the worker, once its plugin is open: write a record to `record_fd` on a fatal signal. Signals that the plugin has
  * a handler for are left alone, and so is its alternate stack. */
 void rk_crash_watch(struct rk_worker *worker, int record_fd, uint64_t payload_bytes_max);
+/** The worker is about to be freed; what crashes from now on had no request. */
+void rk_crash_forget(const struct rk_worker *worker);
 
 /* crash.c */
 /** The member's process is dead and not dropped yet: is a file to be written? Then its name is in member->crash_file. */

@@ -105,6 +105,7 @@ static void put_record(void)
 
 static void put_request(void)
 {
+    if (!watch.worker) return; /* a library's destructor */
     const struct rask_call *call = &watch.worker->handling.call;
     if ((watch.worker->page->epoch & 1) == 0) return; /* between requests */
     uint64_t wanted = call->request_bytes < watch.payload_bytes_max ? call->request_bytes : watch.payload_bytes_max;
@@ -265,4 +266,9 @@ void rk_crash_watch(struct rk_worker *worker, int record_fd, uint64_t payload_by
     watch.record.frame_count = 0;
     take_stack();
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) take_signal(fatal[i]);
+}
+
+void rk_crash_forget(const struct rk_worker *worker)
+{
+    if (watch.worker == worker) watch.worker = NULL;
 }

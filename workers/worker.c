@@ -2,6 +2,7 @@
 /* A worker's life before and after serving: descriptors in, status page out, the plugin's open(). */
 #include "worker.h"
 #include "control.h"
+#include "crash.h"
 #include "error.h"
 #include "worker_state.h"
 #include <errno.h>
@@ -76,6 +77,7 @@ int rk_worker_open(struct rk_worker *worker, const struct rask_plugin *plugin)
 void rk_worker_destroy(struct rk_worker *worker)
 {
     if (worker == NULL) return;
+    rk_crash_forget(worker);
     while (worker->session_count > 0) rk_served_destroy(worker->sessions[--worker->session_count]);
     rk_segment_finish(&worker->control);
     rk_segment_finish(&worker->status);

@@ -136,7 +136,7 @@ static void test_crashes_of_one_session_are_no_errors_of_another(void **state)
     uint64_t storm_ns = bystander_p99(o, s, bad, ms * KIT_MS, &crashes);
     print_message("p99 of a bystander's calls: %.1f us calm, %.1f us with %u crashes beside it\n",
                   (double)calm_ns / 1e3, (double)storm_ns / 1e3, crashes);
-    assert_true(crashes > 5);
+    assert_true(crashes > (kit_sanitized ? 1 : 5));
     if (ms > 5000) assert_true(storm_ns <= 2 * calm_ns); /* a soak: alone on the machine */
     oracle_leave(o, bad);
     oracle_leave(o, s);

@@ -60,7 +60,7 @@ static void test_worker_is_replaced_after_its_requests(void **state)
 static void test_worker_that_leaks_memory_is_replaced_unseen(void **state)
 {
     (void)state;
-    start("--max-rss", kit_sanitized ? "512M" : "64M");
+    start("--max-rss", kit_sanitized ? "192M" : "64M");
     call_until_replaced("leak_memory", 2, 10);
 }
 
@@ -68,7 +68,7 @@ static void test_worker_that_leaks_descriptors_is_replaced_unseen(void **state)
 {
     (void)state;
     start("--limit-nofile", "400");
-    call_until_replaced("leak_file", 2, 3);
+    call_until_replaced("leak_file", 2, kit_sanitized ? 10 : 3);
 }
 
 static void test_worker_near_its_address_space_is_replaced(void **state)

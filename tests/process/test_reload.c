@@ -315,7 +315,8 @@ static void test_straggler_is_killed_after_the_drain_timeout(void **state)
 {
     (void)state;
     kit_ledger_open(&ledger);
-    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--drain-timeout", "300ms", NULL);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--drain-timeout",
+              kit_sanitized ? "1500ms" : "300ms", NULL);
     struct rask *s = kit_connect(&server, NULL);
     uint64_t hung = kit_submit(s, &ledger, "hang", 0, 100, 0);
     kit_wait_started(s, &ledger, 0);
