@@ -104,6 +104,13 @@ static inline uint32_t rk_lane_in_flight(const struct rk_lane *lane)
     return rk_lane_load(lane) - lane->holes;
 }
 
+/** Has dispatch room for another request there? */
+static inline bool rk_lane_takes_more(const struct rk_lane *lane)
+{
+    uint32_t load = rk_lane_load(lane);
+    return load < lane->window && !lane->broken && !(lane->stuck && load > 0);
+}
+
 static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, uint64_t position)
 {
     return &lane->entries[position & lane->mask];

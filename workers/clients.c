@@ -46,6 +46,7 @@ static bool check_user(struct rk_client *client)
     struct ucred peer;
     socklen_t bytes = sizeof(peer);
     if (getsockopt(client->peer.socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return false;
+    client->uid = peer.uid;
     client->other_user = peer.uid != geteuid();
     return !client->other_user || peer.uid == 0;
 }
@@ -141,6 +142,11 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     rk_peer_send(&client->peer, &message, 0, NULL, NULL);
     if (attached) rk_lanes_close(client);
     drop_segments(client);
+    rk_client_leave(client);
+}
+
+void rk_client_leave(struct rk_client *client)
+{
     client->state = RK_CLIENT_LEAVING;
     rk_client_time(client, LEAVE_NS);
 }
@@ -224,6 +230,10 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
         return rk_lane_settled(client, &message->lane);
     case RK_SEGMENT:
         return rk_request_segment(client, &message->segment, fds[0]);
+    case RK_LATE:
+        return rk_late_told(client, &message->late);
+    case RK_DEATH:
+        return rk_poison_told(client, &message->death);
     default:
         return rk_client_adopt(client->supervisor, fds[0]);
     }
@@ -231,7 +241,8 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
 
 static bool is_request(uint32_t type)
 {
-    return type == RK_OPEN_LANE || type == RK_LANE_CLOSED || type == RK_SEGMENT || type == RK_ADOPT;
+    return type == RK_OPEN_LANE || type == RK_LANE_CLOSED || type == RK_SEGMENT || type == RK_ADOPT ||
+           type == RK_LATE || type == RK_DEATH;
 }
 
 static void on_message(struct rk_client *client, const union rk_any_message *message, const int *fds, unsigned fd_count)
@@ -243,6 +254,8 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
         if (result < 0) rk_error(result, "ACK with nothing to acknowledge");
     } else if (type == RK_HELLO && client->state == RK_CLIENT_SILENT) {
         rk_client_hello(client, &message->hello);
+    } else if (type == RK_POISON && client->state == RK_CLIENT_SILENT) {
+        rk_poison_command(client, &message->poison);
     } else if (type == RK_ATTACH && client->state == RK_CLIENT_WELCOMED) {
         rk_client_attach(client, fds);
     } else if (is_request(type) && client->state == RK_CLIENT_ATTACHED) {

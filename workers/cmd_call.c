@@ -54,6 +54,9 @@ struct call {
     uint64_t timeout_ns;
     uint64_t deadline_ns; /* of everything */
     uint64_t payload_bytes_max;
+    bool idempotent;
+    uint64_t retries;
+    uint64_t key;
     struct rk_input input;
     struct rask *session;
 };
@@ -164,6 +167,9 @@ static int submit(struct call *call, uint32_t method, uint64_t *ticket)
     struct rask_request request;
     struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
     options.deadline_ns = call->deadline_ns;
+    options.flags = call->idempotent ? RASK_REQUEST_IDEMPOTENT : 0;
+    options.retries_max = (uint32_t)call->retries;
+    options.key = call->key;
     int error = rask_reserve(call->session, call->input.bytes, &request);
     if (error < 0) return error;
     if (call->input.bytes > 0) memcpy(request.data, call->input.data, call->input.bytes);
@@ -319,6 +325,18 @@ static int parse(struct call *call, int argc, char **argv)
          .bytes = &call->payload_bytes_max,
          .min = RASK_BLOCK_BYTES_MIN,
          .max = RASK_PAYLOAD_BYTES_MAX_LIMIT},
+        {.name = "idempotent", .help = "it may run twice: send it again if its worker dies", .flag = &call->idempotent},
+        {.name = "retries",
+         .value = "N",
+         .help = "with --idempotent: how often, 1 to 16 (default 1)",
+         .count = &call->retries,
+         .min = 1,
+         .max = RASK_RETRIES_MAX},
+        {.name = "key",
+         .value = "NUMBER",
+         .help = "requests of a session with one key stay together",
+         .count = &call->key,
+         .min = 1},
         {.name = "json", .help = "one JSON object instead of the bare response", .flag = &call->json},
         {.name = NULL},
     };
@@ -332,6 +350,8 @@ static int parse(struct call *call, int argc, char **argv)
     struct rk_arguments arguments;
     int code = rk_options_parse(&command, argc, argv, &arguments);
     if (code == RK_GO_ON) code = rk_target_check(&call->target);
+    if (code == RK_GO_ON && call->retries > 0 && !call->idempotent)
+        code = rk_usage_error("--retries needs --idempotent: only a request that may run twice is sent again");
     if (code != RK_GO_ON) return code;
     call->method = arguments.value[0];
     call->data = arguments.count > 1 ? arguments.value[1] : NULL;

@@ -4,8 +4,10 @@
 #include "error.h"
 #include "exit_codes.h"
 #include "ladder.h"
+#include "late.h"
 #include "loader.h"
 #include "options.h"
+#include "poison_table.h"
 #include "supervisor.h"
 #include <limits.h>
 #include <rask/client.h>
@@ -83,6 +85,8 @@ int cmd_run(int argc, char **argv)
         .private_fd = -1,
         .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
         .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+        .kill_grace_ns = RK_KILL_GRACE_NS_DEFAULT,
+        .poison_ttl_ns = RK_POISON_TTL_NS_DEFAULT,
     };
     const struct rk_option options[] = {
         {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
@@ -109,6 +113,19 @@ int cmd_run(int argc, char **argv)
          .value = "DURATION",
          .help = "time to finish when asked to end (default 5s)",
          .duration_ns = &config.drain_timeout_ns},
+        {.name = "request-timeout",
+         .value = "DURATION",
+         .help = "longest time in a handler (default: none)",
+         .duration_ns = &config.request_timeout_ns,
+         .min = 1},
+        {.name = "kill-grace",
+         .value = "DURATION",
+         .help = "from a deadline to the end of a handler that goes on (default 100ms)",
+         .duration_ns = &config.kill_grace_ns},
+        {.name = "poison-ttl",
+         .value = "DURATION",
+         .help = "how long a request that killed two workers is refused (default 600s, 0: never)",
+         .duration_ns = &config.poison_ttl_ns},
         {.name = "private-fd",
          .value = "FD",
          .help = "serve only the client on this socket, end with it",

@@ -7,6 +7,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
+int cmd_poison(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "supervisor_state.h"
 #include <errno.h>
 #include <rask/client.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -76,6 +77,7 @@ static void send_gone(struct rk_client *client, uint32_t lane, struct rk_message
     message->worker = place->worker;
     message->never_opened = place->state != RK_PLACE_OPEN;
     place->state = RK_PLACE_GONE;
+    place->crashed = message->cause == RK_GONE_CRASHED;
     rk_peer_send(&client->peer, message, 0, NULL, NULL);
 }
 
@@ -97,6 +99,11 @@ static bool is_gone(const struct rk_client *client, const struct rk_place *place
 {
     if (place->state == RK_PLACE_OPEN) rk_member_reap(&client->supervisor->members[place->worker]);
     return place->state == RK_PLACE_GONE;
+}
+
+bool rk_lane_is_gone(const struct rk_client *client, uint32_t lane)
+{
+    return is_gone(client, &client->place[lane]);
 }
 
 /* May the client have this lane, to this worker? Asking for a lane whose worker is dead says that it is settled: its
@@ -281,19 +288,31 @@ void rk_lanes_serve(struct rk_member *member)
     }
 }
 
+/* What the client may conclude about the request that the worker was in. Signals that only others send are not the
+ * request's doing. */
+static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session, int signal)
+{
+    if (member->late.killed && member->late.session == session) return RK_GONE_LATE;
+    bool outside = signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
+    return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
+}
+
 /* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
  * and waking it, or the message may have to wait for its turn. */
-static void tell_gone(struct rk_client *client, uint32_t worker, const struct rk_message_lane_gone *death)
+static void tell_gone(struct rk_client *client, const struct rk_member *member,
+                      const struct rk_message_lane_gone *death)
 {
     bool any = false;
     for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
         struct rk_place *place = &client->place[lane];
-        if (place->worker != worker || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN)) continue;
+        if (place->worker != member->index || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN))
+            continue;
         struct rk_message_lane_gone message = *death;
+        message.cause = cause_of(member, client->session, death->signal);
         send_gone(client, lane, &message);
         any = true;
     }
-    client->known[worker] = 0;
+    client->known[member->index] = 0;
     if (any) rk_peer_wake(&client->peer);
 }
 
@@ -301,7 +320,7 @@ void rk_lanes_gone(struct rk_member *member, int signal, int exit_code, uint32_t
 {
     const struct rk_message_lane_gone death = {.signal = signal, .exit_code = exit_code, .stage = stage};
     for (struct rk_client *client = member->supervisor->clients; client; client = client->next)
-        if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member->index, &death);
+        if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member, &death);
 }
 
 void rk_lanes_give_up(struct rk_supervisor *supervisor)

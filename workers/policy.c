@@ -44,6 +44,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_IDLE),
@@ -57,6 +58,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = NO_LOAD,
                 [RK_EVENT_BAD] = NO_LOAD,
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_STARTING),
                 [RK_EVENT_SPAWN_FAILED] = AGAIN,
                 [RK_EVENT_DRAIN] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
@@ -70,6 +72,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_BAD] = GO(RK_WORKER_KILLED, RK_ACT_KILL),
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = GO(RK_WORKER_STARTING, RK_ACT_SPAWN),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_DRAIN] = GO(RK_WORKER_DRAINING, RK_ACT_ASK),
@@ -83,8 +86,10 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_BAD] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_DRAINING),
-                [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_DRAINING),
+                [RK_EVENT_SPAWN_FAILED] =
+                    STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_KILL] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
             },
@@ -96,6 +101,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_STOPPED),
@@ -109,6 +115,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_STOPPED),
@@ -122,6 +129,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_BACKOFF),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_TIMER] = GO(RK_WORKER_STARTING, RK_ACT_SPAWN),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_IDLE),
@@ -172,8 +180,9 @@ enum rk_policy_action rk_policy_step(struct rk_policy *policy, enum rk_policy_ev
     *delay_ns = 0;
     bool start_failed = !ever_ready && policy->state == RK_WORKER_STARTING;
     if (cell.decide != PLAIN && start_failed)
-        cell = (struct cell)GO(event == RK_EVENT_DIED || event == RK_EVENT_SPAWN_FAILED ? RK_WORKER_IDLE
-                                                                                        : RK_WORKER_STOPPED,
+        cell = (struct cell)GO(event == RK_EVENT_DIED || event == RK_EVENT_LATE || event == RK_EVENT_SPAWN_FAILED
+                                   ? RK_WORKER_IDLE
+                                   : RK_WORKER_STOPPED,
                                RK_ACT_FAIL_POOL);
     else if (cell.decide == RESTART)
         cell = decide_restart(policy, event, now_ns, delay_ns);
@@ -196,8 +205,8 @@ const char *rk_policy_state_name(enum rk_policy_state state)
 
 const char *rk_policy_event_name(enum rk_policy_event event)
 {
-    static const char *const names[] = {"start", "ready", "failed",       "start timeout", "bad",
-                                        "died",  "timer", "spawn failed", "drain",         "kill"};
+    static const char *const names[] = {"start", "ready", "failed",       "start timeout", "bad", "died",
+                                        "late",  "timer", "spawn failed", "drain",         "kill"};
     static_assert(sizeof(names) / sizeof(names[0]) == RK_POLICY_EVENT_COUNT, "one name per event");
     return names[event];
 }

@@ -35,6 +35,7 @@ enum rk_policy_event {
     RK_EVENT_START_TIMEOUT, /* not ready in time */
     RK_EVENT_BAD,           /* broke the protocol, or closed its socket */
     RK_EVENT_DIED,          /* reaped */
+    RK_EVENT_LATE,          /* reaped, killed for a request that was past its time: replaced at once, not counted */
     RK_EVENT_TIMER,         /* the back-off is over */
     RK_EVENT_SPAWN_FAILED,  /* no process could be made */
     RK_EVENT_DRAIN,         /* the pool goes down: finish what you have */

@@ -117,6 +117,7 @@ static void spawn(struct rk_member *member)
 {
     member->generation++;
     member->hung_up = false;
+    member->late = (struct rk_late){0};
     member->failure = (struct rk_load_error){.check = RK_LOAD_OK};
     int result = make_process(member);
     if (result == 0) {
@@ -249,7 +250,7 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
         set_failure(member, RK_LOAD_CRASH, "plugin %.200s: its worker %s while %s; try it with `rask check`",
                     member->supervisor->config->plugin_path, how, rk_worker_stage_name(stage));
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
-    bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready;
+    bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready || member->late.killed;
     if (!wanted && !told)
         rk_supervisor_say("worker %u (pid %d) %s while %s", member->index, (int)member->pid, how,
                           rk_worker_stage_name(stage));
@@ -272,6 +273,7 @@ static void drop_process(struct rk_member *member)
 {
     struct rk_reactor *reactor = member->supervisor->reactor;
     rk_timer_stop(reactor, &member->timer);
+    rk_late_forget(member);
     rk_peer_close(&member->peer);
     if (member->pidfd) rk_reactor_unwatch(reactor, member->pidfd->fd);
     rk_fd_drop(member->pidfd);
@@ -297,7 +299,8 @@ bool rk_member_reap(struct rk_member *member)
     report_rescues(member);
     drop_process(member);
     uint64_t delay_ns;
-    enum rk_policy_action action = step(member, RK_EVENT_DIED, &delay_ns);
+    enum rk_policy_event event = member->late.killed ? RK_EVENT_LATE : RK_EVENT_DIED;
+    enum rk_policy_action action = step(member, event, &delay_ns);
     rk_lanes_gone(member, signal, code, stage); /* behind WORKERS: nobody who hears of it believes that it serves */
     act(member, action, delay_ns);
     rk_supervisor_look(member->supervisor);

@@ -275,6 +275,8 @@ static void finish(struct rk_supervisor *supervisor)
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->late_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->poison_timer);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);
 }
@@ -288,6 +290,7 @@ static int supervise(struct rk_supervisor *supervisor)
             rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
         else
             rk_pool_tell(supervisor, RK_EVENT_START);
+        rk_late_start(supervisor);
         result = rk_reactor_run(supervisor->reactor);
         if (result == 0) return supervisor->exit_code;
         rk_error(result, "the event loop failed: %s", strerror(-result));
@@ -304,6 +307,7 @@ int rk_supervisor_run(const struct rk_supervisor_config *config)
     supervisor->config = config;
     supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
     supervisor->signal_fd = -1;
+    supervisor->poisons.ttl_ns = config->poison_ttl_ns;
     supervisor->lanes = config->workers + (config->workers / 4 > 2 ? config->workers / 4 : 2);
     int exit_code = supervise(supervisor);
     finish(supervisor);

@@ -23,6 +23,9 @@ struct rk_supervisor_config {
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;
+    uint64_t kill_grace_ns;      /* from a deadline that passed inside a handler to the end of its worker */
+    uint64_t request_timeout_ns; /* 0: none */
+    uint64_t poison_ttl_ns;      /* 0: nothing is poisoned */
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

@@ -10,9 +10,11 @@
 #define RK_SUPERVISOR_STATE_H
 
 #include "control.h"
+#include "late.h"
 #include "listen.h"
 #include "loader.h"
 #include "peer.h"
+#include "poison_table.h"
 #include "policy.h"
 #include "segment.h"
 #include "supervisor.h"
@@ -53,6 +55,7 @@ struct rk_member {
     struct rk_segment control;
     struct rk_segment status; /* not mapped until STATUS came */
     bool hung_up;             /* its socket ended; its death is expected */
+    struct rk_late late;
 };
 
 enum rk_client_state {
@@ -76,6 +79,7 @@ struct rk_place {
     enum rk_place_state state;
     uint32_t worker;
     uint32_t generation;
+    bool crashed;        /* GONE: its worker died by itself, and no request was reported for that yet */
     uint64_t slab_bytes; /* of the response slab, with the extra segments */
     uint64_t segments[RK_SEGMENTS_MAX / 64];
 };
@@ -86,9 +90,11 @@ struct rk_client {
     enum rk_client_state state;
     struct rk_timer timer;
     struct rk_peer peer;
-    bool other_user;  /* root, visiting a user's supervisor */
-    uint32_t flags;   /* RK_PEER_* of its HELLO */
-    uint32_t session; /* 0: none yet */
+    bool other_user;      /* root, visiting a user's supervisor */
+    uid_t uid;            /* who connected */
+    uint32_t deaths_told; /* DEATHs that came */
+    uint32_t flags;       /* RK_PEER_* of its HELLO */
+    uint32_t session;     /* 0: none yet */
     struct rk_params params;
     struct rk_segment control;
     struct rk_segment bell;
@@ -118,6 +124,9 @@ struct rk_supervisor {
     uint32_t lanes;     /* of every session */
     struct rk_member *members;
     struct rk_message_ready plugin; /* of the first READY */
+    struct rk_timer late_timer;
+    struct rk_poison_table poisons;
+    struct rk_timer poison_timer;
     struct rk_client *clients;
     uint32_t client_count;
     uint32_t sessions_made;
@@ -173,6 +182,8 @@ __attribute__((format(printf, 3, 4))) void rk_client_end(struct rk_client *clien
 /** The same, because the supervisor is out of descriptors. */
 void rk_client_end_for_files(struct rk_client *client);
 void rk_client_destroy(struct rk_client *client);
+/** It has its answer: it gets a moment to read it. */
+void rk_client_leave(struct rk_client *client);
 /** It has this long for its next step, or to leave. */
 void rk_client_time(struct rk_client *client, uint64_t ns);
 /** Tell it which workers serve. */
@@ -192,6 +203,14 @@ void rk_client_hello(struct rk_client *client, const struct rk_message_hello *he
 void rk_client_welcome(struct rk_client *client);
 void rk_client_attach(struct rk_client *client, const int fds[2]);
 
+/* poison_messages.c */
+/** A newcomer learns what not to send, before ATTACHED. */
+void rk_poison_welcome(struct rk_client *client);
+/** A client reports what a worker died of. 0, or -EPROTO with the reason in rask_last_error(). */
+int rk_poison_told(struct rk_client *client, const struct rk_message_death *message);
+/** POISON instead of HELLO. */
+void rk_poison_command(struct rk_client *client, const struct rk_message_poison *message);
+
 /* lanes.c: requests of an attached client. 0, or the reason to end it in rask_last_error(): -EPROTO it broke the rules,
  * -ENOMEM, -EMFILE the supervisor is out of descriptors. They take descriptors over. */
 int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message);
@@ -200,6 +219,8 @@ int rk_request_segment(struct rk_client *client, const struct rk_message_segment
 /* Of a worker. 0, or -EPROTO: the worker broke the rules. */
 int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd);
 int rk_response_segment(struct rk_member *member, const struct rk_message_segment *message, int fd);
+/** Is the lane's worker dead? It is looked at now. */
+bool rk_lane_is_gone(const struct rk_client *client, uint32_t lane);
 /** The worker serves: open the lanes that wait for it. */
 void rk_lanes_serve(struct rk_member *member);
 /** The worker is dead, or will not serve any more: LANE_GONE to everybody who has a lane with it. */

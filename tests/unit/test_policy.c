@@ -15,21 +15,21 @@
 #define T0 (1000 * S)
 
 /* One column per event, in the order of enum rk_policy_event:
- *   start ready failed start-timeout bad died timer spawn-failed drain kill
+ *   start ready failed start-timeout bad died late timer spawn-failed drain kill
  * A cell is the next state's letter and the action's letter. States: Idle stArting Serving Draining Killed sTopped
  * Backoff. Actions: - none, + spawn, w wait, s serve, a ask, k kill, F fail the pool. A first death restarts at once. */
 static const char state_letters[] = "IASDKTB";
 static const char action_letters[] = "-+wsakF";
 
 static const char *const once_ready[RK_POLICY_STATE_COUNT] = {
-    [RK_WORKER_IDLE] = "A+ I- I- I- I- I- I- I- I- I-",    [RK_WORKER_STARTING] = "A- Ss Kk Kk Kk A+ A- Bw Tk Tk",
-    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk A+ S- S- Da Tk", [RK_WORKER_DRAINING] = "D- Tk Tk D- Tk I- D- D- D- Tk",
-    [RK_WORKER_KILLED] = "K- K- K- K- K- A+ K- K- T- T-",  [RK_WORKER_STOPPED] = "T- T- T- T- T- I- T- T- T- T-",
-    [RK_WORKER_BACKOFF] = "B- B- B- B- B- B- A+ B- I- I-",
+    [RK_WORKER_IDLE] = "A+ I- I- I- I- I- I- I- I- I- I-",    [RK_WORKER_STARTING] = "A- Ss Kk Kk Kk A+ A+ A- Bw Tk Tk",
+    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk A+ A+ S- S- Da Tk", [RK_WORKER_DRAINING] = "D- Tk Tk D- Tk I- I- D- D- D- Tk",
+    [RK_WORKER_KILLED] = "K- K- K- K- K- A+ A+ K- K- T- T-",  [RK_WORKER_STOPPED] = "T- T- T- T- T- I- I- T- T- T- T-",
+    [RK_WORKER_BACKOFF] = "B- B- B- B- B- B- B- A+ B- I- I-",
 };
 
 /* Before any worker was ready only the failures of a start differ. */
-static const char starting_never_ready[] = "A- Ss TF TF TF IF A- IF Tk Tk";
+static const char starting_never_ready[] = "A- Ss TF TF TF IF IF A- IF Tk Tk";
 
 static void check_row(enum rk_policy_state state, const char *row, bool ever_ready)
 {
@@ -170,6 +170,18 @@ static void test_a_killed_worker_is_replaced_and_counts_as_a_death(void **state)
     }
 }
 
+static void test_a_worker_killed_for_a_late_request_is_replaced_at_once_and_not_counted(void **state)
+{
+    (void)state;
+    uint64_t delay_ns, now_ns = T0;
+    struct rk_policy policy = started(T0);
+    for (int i = 0; i < 20; i++) {
+        enum rk_policy_action action = rk_policy_step(&policy, RK_EVENT_LATE, true, ++now_ns, &delay_ns);
+        assert_int_equal(action, RK_ACT_SPAWN);
+        rk_policy_step(&policy, RK_EVENT_READY, true, ++now_ns, &delay_ns);
+    }
+}
+
 static void test_a_drained_worker_stays_down(void **state)
 {
     (void)state;
@@ -194,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_a_life_as_long_as_the_window_clears_the_record),
         cmocka_unit_test(test_a_process_that_cannot_be_made_is_tried_again_later),
         cmocka_unit_test(test_a_killed_worker_is_replaced_and_counts_as_a_death),
+        cmocka_unit_test(test_a_worker_killed_for_a_late_request_is_replaced_at_once_and_not_counted),
         cmocka_unit_test(test_a_drained_worker_stays_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
