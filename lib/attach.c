@@ -157,6 +157,7 @@ int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns)
     s->connected = true;
     s->shutting_down = false;
     s->ended = false;
+    s->broken = false;
     rk_session_control(s); /* which workers serve: a lane to one is asked for now, and waited for at the first call */
     return 0;
 }

@@ -59,6 +59,10 @@ static const struct type_rule rules[RK_MESSAGE_TYPE_COUNT] = {
     RULE(RK_SEGMENT, rk_message_segment, 1),
     RULE(RK_SHUTDOWN, rk_message, 0),
     RULE(RK_ACK, rk_message, 0),
+    RULE(RK_LANE_LEAVING, rk_message_lane, 0),
+    RULE(RK_RELOADED, rk_message_text, 0),
+    RULE(RK_RELOAD, rk_message_reload, 0),
+    RULE(RK_RECYCLE, rk_message, 0),
     RULE(RK_LATE, rk_message_late, 0),
     RULE(RK_DEATH, rk_message_death, 0),
     RULE(RK_POISON, rk_message_poison, 0),
@@ -206,7 +210,11 @@ static void terminate_strings(union rk_any_message *message)
     case RK_ENDED:
     case RK_FAILED:
     case RK_SESSION_BAD:
+    case RK_RELOADED:
         TERMINATE(message->text.text);
+        break;
+    case RK_RELOAD:
+        TERMINATE(message->reload.path);
         break;
     default:
         break;

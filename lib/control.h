@@ -18,6 +18,7 @@
  *   SEGMENT +1 fd    ------>    SEGMENT +1 fd            ------>    more request slab
  *                    <------    SEGMENT +1 fd            <------    more response slab
  *                    <------    LANE_GONE                           the worker of a lane died
+ *                    <------    LANE_LEAVING                        it takes nothing new: take back what has not started
  *   LANE_CLOSED      ------>                                        settled: the lane may be used again
  *                    <------    WORKERS                             which workers serve
  *   ADOPT +1 fd      ------>                                        one more session over this socket
@@ -29,8 +30,11 @@
  *                               SESSION_CLOSE            ------>
  *                               STATUS +1 fd, READY | FAILED <------ at start
  *                               SESSION_BAD              <------    peer data was wrong: end that session
+ *                               RECYCLE                  <------    it wants to be replaced
  *                    <------    ENDED
  *
+ *   RELOAD           ------>    (instead of HELLO; the supervisor's user and root only)
+ *                    <------    RELOADED | REFUSED
  *   POISON           ------>    (instead of HELLO; the supervisor's user and root only)
  *                    <------    POISON_LIST | REFUSED
  */
@@ -42,10 +46,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RK_PROTOCOL 1u
+#define RK_PROTOCOL 3u
 #define RK_MESSAGE_MAGIC 0x4b534152u /* "RASK" */
 #define RK_MESSAGE_FDS_MAX 4u
 #define RK_MESSAGE_TEXT_BYTES 512u
+#define RK_CRASH_FILE_BYTES 256u
 
 enum rk_message_type {
     /* client -> supervisor */
@@ -77,6 +82,13 @@ enum rk_message_type {
     RK_SEGMENT,
     RK_SHUTDOWN,
     RK_ACK,
+    /* supervisor -> client */
+    RK_LANE_LEAVING,
+    RK_RELOADED,
+    /* client -> supervisor */
+    RK_RELOAD,
+    /* worker -> supervisor */
+    RK_RECYCLE,
     /* client -> supervisor */
     RK_LATE,
     RK_DEATH,
@@ -155,16 +167,16 @@ enum rk_refusal {
     RK_REFUSED_COUNT
 };
 
-struct rk_message_text { /* REFUSED, ENDED, FAILED, SESSION_BAD */
+struct rk_message_text { /* REFUSED, ENDED, FAILED, SESSION_BAD, RELOADED */
     struct rk_message head;
-    uint32_t reason;  /* enum rk_refusal; FAILED: enum rk_load_check of loader.h */
+    uint32_t reason;  /* enum rk_refusal; FAILED: enum rk_load_check of loader.h; RELOADED: exit code of the command */
     uint32_t session; /* SESSION_BAD */
     char text[RK_MESSAGE_TEXT_BYTES];
 };
 
 /** HELLO's answer to ATTACH etc. has no body: ATTACHED, SHUTDOWN, ACK, ATTACH, ADOPT, STATUS. */
 
-struct rk_message_lane { /* OPEN_LANE, LANE, LANE_CLOSED, LANE_OPEN, LANE_OPENED */
+struct rk_message_lane { /* OPEN_LANE, LANE, LANE_CLOSED, LANE_OPEN, LANE_OPENED, LANE_LEAVING */
     struct rk_message head;
     uint32_t session;
     uint32_t lane;
@@ -192,12 +204,15 @@ struct rk_message_lane_gone {
     uint32_t never_opened; /* 1: the lane did not come into being */
     uint32_t cause;        /* enum rk_gone_cause */
     uint32_t reserved;
+    char crash_file[RK_CRASH_FILE_BYTES]; /* where a request of this session's is written down; empty: nowhere */
 };
+
+#define RK_POOL_BROKEN 0x1u /* WORKERS: every worker died too often and waits for its next start */
 
 struct rk_message_workers {
     struct rk_message head;
     uint32_t count;
-    uint32_t reserved;
+    uint32_t flags;
     uint64_t serving[RASK_WORKERS_MAX / 64]; /* bit i: worker i serves */
 };
 
@@ -221,6 +236,11 @@ struct rk_message_segment { /* SEGMENT +1 fd */
     uint32_t kind; /* RK_SEGMENT_REQUEST_EXTRA or RK_SEGMENT_RESPONSE_EXTRA */
     uint32_t id;   /* 1..RK_SEGMENTS_MAX-1 */
     uint64_t bytes;
+};
+
+struct rk_message_reload { /* RELOAD */
+    struct rk_message head;
+    char path[4096]; /* absolute; empty: the same file again */
 };
 
 struct rk_message_late { /* LATE */
@@ -305,6 +325,7 @@ union rk_any_message {
     struct rk_message_session session;
     struct rk_message_session_id session_id;
     struct rk_message_segment segment;
+    struct rk_message_reload reload;
     struct rk_message_late late;
     struct rk_message_death death;
     struct rk_message_poisons poisons;

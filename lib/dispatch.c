@@ -87,11 +87,14 @@ static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
     ticket->state = RK_TICKET_QUEUED;
     rk_key_wait(s, ticket, false);
     rk_dispatch_open_lane(s, false);
+    if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
 }
 
 void rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
 {
-    if (rk_poisoned(s, ticket))
+    if (ticket->deadline_ns != 0 && rask_now_ns() >= ticket->deadline_ns)
+        rk_finish_empty(s, ticket, RASK_EXPIRED, 0); /* over before it began */
+    else if (rk_poisoned(s, ticket))
         rk_finish_empty(s, ticket, RASK_POISONED, 0);
     else if (ticket->wishes & RK_WISH_KEY)
         dispatch_key(s, ticket);
@@ -228,7 +231,7 @@ static bool has_idle_lane(const struct rask *s)
 {
     for (uint32_t i = 0; i < s->open_count; i++) {
         const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (rk_lane_load(lane) == 0 && !lane->broken) return true;
+        if (rk_lane_load(lane) == 0 && !lane->broken && !lane->leaving) return true;
     }
     return false;
 }
@@ -240,7 +243,7 @@ static struct rk_lane *slow_lane(struct rask *s, bool idle)
     struct rk_lane *most = NULL;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (rk_lane_in_flight(lane) == 0) continue;
+        if (rk_lane_in_flight(lane) == 0 || lane->leaving) continue;
         uint64_t taken = rk_lane_taken(lane), before = lane->taken_before;
         lane->taken_before = taken;
         if (taken >= lane->position || lane->broken) continue;
@@ -271,4 +274,16 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     slow->window = 0; /* nothing back to where it came from */
     rk_dispatch_backlog(s);
     slow->window = window > 1 ? window / 2 : 1;
+}
+
+void rk_dispatch_leave(struct rask *s, struct rk_lane *lane)
+{
+    lane->leaving = true;
+    lane->window = 0;
+    s->has_lane[lane->worker / 64] &= ~(1ull << (lane->worker % 64)); /* another worker holds its place */
+    mark_waiting(s, lane);
+    rk_park_barrier();
+    s->moved += take_back(s, lane);
+    rk_dispatch_open_lane(s, true);
+    rk_dispatch_backlog(s);
 }

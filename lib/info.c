@@ -63,6 +63,11 @@ int rask_info(const struct rask *s, struct rask_info *info)
     return 0;
 }
 
+const char *rask_crash_file(const struct rask *s)
+{
+    return rk_session_forked(s) ? "" : s->crash_file;
+}
+
 int rask_default_socket(char *buffer, size_t bytes)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");

@@ -67,7 +67,9 @@ struct rk_lane {
     uint64_t taken_seen; /* `taken` must not run backwards */
     uint32_t worker;
     uint32_t generation;
+    uint32_t leaving_generation; /* OPENING: this incarnation leaves, if it is the one that comes; 0: none */
     int pidfd;
+    bool leaving;          /* its worker takes nothing new; window is 0 */
     bool dead_seen;        /* pidfd said so at the last look; the supervisor has not yet */
     uint64_t stalled_ns;   /* since when, as far as somebody looked */
     uint64_t taken_before; /* `taken` at the last look of rk_dispatch_rebalance() */

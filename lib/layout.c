@@ -40,7 +40,14 @@ uint32_t rk_layout_fingerprint(void)
         offsetof(struct rk_response_header, taken),
         offsetof(struct rk_response_header, worker),
         offsetof(struct rk_status_page, epoch),
+        offsetof(struct rk_status_page, log_dropped),
+        offsetof(struct rk_status_page, sample_epoch),
+        offsetof(struct rk_status_page, service),
         sizeof(struct rk_status_page),
+        offsetof(struct rk_pool_page, phase),
+        offsetof(struct rk_pool_page, member),
+        offsetof(struct rk_pool_member, rescues),
+        sizeof(struct rk_pool_member),
         offsetof(struct rk_bell_page, lane),
         offsetof(struct rk_control_page, word),
         offsetof(struct rk_control_page, stop_epoch),
@@ -115,6 +122,11 @@ uint64_t rk_bell_segment_bytes(const struct rk_params *p)
     return pages(offsetof(struct rk_bell_page, lane) + p->lanes * sizeof(struct rk_bell));
 }
 
+uint64_t rk_pool_segment_bytes(uint32_t workers)
+{
+    return pages(offsetof(struct rk_pool_page, member) + workers * sizeof(struct rk_pool_member));
+}
+
 void rk_segment_header_init(void *base, enum rk_segment_kind kind, uint64_t bytes)
 {
     struct rk_segment_header *header = base;
@@ -155,7 +167,7 @@ int rk_segment_header_check(const void *base, enum rk_segment_kind kind, uint64_
 const char *rk_segment_kind_name(uint32_t kind)
 {
     static const char *const names[] = {
-        "unknown", "request", "extra request", "response", "extra response", "status", "bell", "control word",
+        "unknown", "request", "extra request", "response", "extra response", "status", "bell", "control word", "pool",
     };
     static_assert(sizeof names / sizeof names[0] == RK_SEGMENT_KIND_COUNT, "one name per kind");
     return kind < RK_SEGMENT_KIND_COUNT ? names[kind] : names[0];

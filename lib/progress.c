@@ -7,6 +7,7 @@
 #include "session.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -166,14 +167,30 @@ static void on_lane(struct rask *s, const struct rk_message_lane *message, int r
     lane->generation = message->generation;
     s->opening--;
     s->open_lanes[s->open_count++] = lane->index;
+    if (lane->leaving_generation == lane->generation) rk_dispatch_leave(s, lane);
+}
+
+/** The message may be older than the lane's present incarnation. */
+static void on_lane_leaving(struct rask *s, const struct rk_message_lane *message)
+{
+    struct rk_lane *lane = message->lane < s->params.lanes ? &s->lanes[message->lane] : NULL;
+    if (lane == NULL || message->generation == 0) return;
+    if (lane->state == RK_LANE_IS_OPENING)
+        lane->leaving_generation = message->generation;
+    else if (lane->state == RK_LANE_IS_OPEN && lane->generation == message->generation && !lane->leaving)
+        rk_dispatch_leave(s, lane);
 }
 
 static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *message)
 {
+    if (message->crash_file[0] != '\0')
+        snprintf(s->crash_file, sizeof s->crash_file, "%.*s", (int)sizeof s->crash_file - 1, message->crash_file);
     if (message->lane >= s->params.lanes || s->lanes[message->lane].state == RK_LANE_IS_FREE) return;
     /* A lane settled by its pidfd and asked for again: this is about the incarnation before. */
     if (s->lanes[message->lane].state == RK_LANE_IS_OPENING && !message->never_opened) return;
-    if (message->worker < s->workers) s->serving[message->worker / 64] &= ~(1ull << (message->worker % 64));
+    bool replaced = s->lanes[message->lane].leaving || s->lanes[message->lane].leaving_generation != 0;
+    if (message->worker < s->workers && !replaced)
+        s->serving[message->worker / 64] &= ~(1ull << (message->worker % 64));
     settle_dead(s, &s->lanes[message->lane], message->signal, message->cause);
 }
 
@@ -192,6 +209,14 @@ static void on_segment(struct rask *s, const struct rk_message_segment *message,
     }
 }
 
+static void on_workers(struct rask *s, const struct rk_message_workers *message)
+{
+    memcpy(s->serving, message->serving, sizeof s->serving);
+    s->broken = (message->flags & RK_POOL_BROKEN) != 0;
+    if (s->broken) rk_settle_broken(s);
+    if (s->open_count == 0 || s->backlog.count > 0) rk_dispatch_open_lane(s, false);
+}
+
 static void on_message(struct rask *s, const union rk_any_message *message, const int *fds)
 {
     switch (message->head.type) {
@@ -205,8 +230,10 @@ static void on_message(struct rask *s, const union rk_any_message *message, cons
         on_segment(s, &message->segment, fds[0]);
         break;
     case RK_WORKERS:
-        memcpy(s->serving, message->workers.serving, sizeof s->serving);
-        if (s->open_count == 0) rk_dispatch_open_lane(s, false);
+        on_workers(s, &message->workers);
+        break;
+    case RK_LANE_LEAVING:
+        on_lane_leaving(s, &message->lane);
         break;
     case RK_POISONS:
         rk_poison_update(s, &message->poisons);

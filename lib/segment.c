@@ -30,7 +30,7 @@ static int open_memfd(enum rk_segment_kind kind)
 {
     static const char *const names[RK_SEGMENT_KIND_COUNT] = {
         "rask",        "rask-request", "rask-request-extra", "rask-response", "rask-response-extra",
-        "rask-status", "rask-bell",    "rask-control",
+        "rask-status", "rask-bell",    "rask-control",       "rask-pool",
     };
     int fd = memfd_create(names[kind], MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL) fd = memfd_create(names[kind], MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -138,6 +138,13 @@ void rk_segment_finish(struct rk_segment *segment)
     if (segment->base != NULL) munmap(segment->base, segment->bytes);
     rk_segment_close_fd(segment);
     *segment = (struct rk_segment)RK_SEGMENT_INIT;
+}
+
+int rk_scratch_create(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 uint32_t *rk_fork_guard_create(void)

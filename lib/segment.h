@@ -39,6 +39,9 @@ void rk_segment_finish(struct rk_segment *segment);
 /** Close the descriptor, keep the mapping. */
 void rk_segment_close_fd(struct rk_segment *segment);
 
+/** A memfd that nobody maps: written with pwrite(), read with pread(). A descriptor (close-on-exec), or -errno. */
+int rk_scratch_create(const char *name);
+
 /** Private memory that reads as zero in a forked child: one word, 1 in the process that created it. NULL on -ENOMEM.
  * Freed with rk_fork_guard_destroy(). A party looks at it to know that it is still in its own process. */
 uint32_t *rk_fork_guard_create(void);

@@ -42,7 +42,8 @@ struct rask {
     uint32_t control_seen;
     bool connected;
     bool shutting_down;
-    bool ended; /* the supervisor ended this session: see rask_last_error() */
+    bool ended;  /* the supervisor ended this session: see rask_last_error() */
+    bool broken; /* all workers wait for their next start: requests end UNAVAILABLE instead of waiting */
     uint32_t open_count;
     uint16_t *open_lanes; /* indices of OPEN lanes */
     struct rk_lane *lanes;
@@ -96,6 +97,7 @@ struct rask {
     char plugin[48];
     char plugin_version[32];
     char ended_text[RK_MESSAGE_TEXT_BYTES];
+    char crash_file[RK_CRASH_FILE_BYTES];
     char *path; /* NULL: private supervisor */
     struct rk_launch *launch;
     union rk_any_message *message;
@@ -163,6 +165,8 @@ struct rk_ticket *rk_backlog_first(struct rask *s);
 void rk_dispatch_backlog(struct rask *s);
 /** Take back what waits behind something slow and give it to idle workers; open lanes if that would help. */
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
+/** The lane's worker takes nothing new: what it has not started goes elsewhere. */
+void rk_dispatch_leave(struct rask *s, struct rk_lane *lane);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 
@@ -195,6 +199,8 @@ void rk_settle_tell_late(struct rask *s);
 void rk_settle_disconnect(struct rask *s);
 /** The session is over although workers live: a peer broke the rules. Ends everything. */
 void rk_settle_end(struct rask *s, const char *why);
+/** No worker will serve soon: end what no worker has with UNAVAILABLE. */
+void rk_settle_broken(struct rask *s);
 /** End what has not started with SHUTDOWN. */
 void rk_settle_shutdown(struct rask *s);
 /** End what is past its deadline. */

@@ -172,6 +172,17 @@ static void end_backlog(struct rask *s, uint32_t status)
     }
 }
 
+/** A lane that is still open has a worker that is about to be known dead, or that finishes its last request: what waits for
+ * another one waits for nobody. */
+void rk_settle_broken(struct rask *s)
+{
+    if (rk_session_called(s)) rk_session_control(s); /* it may be over; who is refused at once looks nowhere else */
+    if (!s->broken || s->backlog.count == 0) return;
+    rk_error(-ENOTCONN, "every worker died too often and waits for its next start: see the supervisor's messages, try "
+                        "later, or repair the plugin and reload");
+    end_backlog(s, RASK_UNAVAILABLE);
+}
+
 void rk_settle_shutdown(struct rask *s)
 {
     if (s->shutting_down) return;
@@ -251,7 +262,7 @@ static void forget_lane(struct rask *s, struct rk_lane *lane)
     s->open_count = kept;
     s->turn = 0;
     s->opening -= lane->state == RK_LANE_IS_OPENING;
-    s->has_lane[lane->worker / 64] &= ~(1ull << (lane->worker % 64));
+    if (!lane->leaving) s->has_lane[lane->worker / 64] &= ~(1ull << (lane->worker % 64));
     rk_lane_reset(lane);
     if (!s->connected) return;
     struct rk_message_lane message = {.session = s->id, .lane = lane->index};
@@ -272,6 +283,7 @@ void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal, enum r
     forget_lane(s, lane);
     if (!s->connected) end_backlog(s, RASK_UNAVAILABLE);
     if (s->shutting_down) end_backlog(s, RASK_SHUTDOWN);
+    if (s->broken) rk_settle_broken(s);
 }
 
 void rk_settle_disconnect(struct rask *s)

@@ -48,6 +48,7 @@ static bool check_user(struct rk_client *client)
     if (getsockopt(client->peer.socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return false;
     client->uid = peer.uid;
     client->other_user = peer.uid != geteuid();
+    client->may_command = peer.uid == geteuid() || peer.uid == 0;
     return !client->other_user || peer.uid == 0;
 }
 
@@ -116,6 +117,7 @@ void rk_client_destroy(struct rk_client *client)
     struct rk_supervisor *supervisor = client->supervisor;
     struct rk_client **place = &supervisor->clients;
     if (client->state == RK_CLIENT_ATTACHED) rk_lanes_close(client);
+    if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     while (*place != client) place = &(*place)->next;
     *place = client->next;
     supervisor->client_count--;
@@ -124,7 +126,9 @@ void rk_client_destroy(struct rk_client *client)
     rk_segment_finish(&client->control);
     rk_segment_finish(&client->bell);
     drop_segments(client);
+    free(client->reload);
     free(client);
+    rk_board_pool(supervisor);
     rk_supervisor_look(supervisor);
 }
 
@@ -141,7 +145,10 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     rk_peer_clear(&client->peer); /* nothing else matters now, and it must not wait for an ACK */
     rk_peer_send(&client->peer, &message, 0, NULL, NULL);
     if (attached) rk_lanes_close(client);
+    if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     drop_segments(client);
+    *(attached ? &client->supervisor->sessions_ended : &client->supervisor->sessions_refused) += 1;
+    rk_board_pool(client->supervisor);
     rk_client_leave(client);
 }
 
@@ -149,6 +156,15 @@ void rk_client_leave(struct rk_client *client)
 {
     client->state = RK_CLIENT_LEAVING;
     rk_client_time(client, LEAVE_NS);
+}
+
+void rk_client_answer(struct rk_client *client, int exit_code, const char *text)
+{
+    struct rk_message_text message = {.reason = (uint32_t)exit_code};
+    rk_message_init(&message.head, RK_RELOADED, sizeof(message));
+    snprintf(message.text, sizeof(message.text), "%s", text);
+    rk_peer_send(&client->peer, &message, 0, NULL, NULL);
+    rk_client_leave(client);
 }
 
 void rk_client_end_for_files(struct rk_client *client)
@@ -176,8 +192,9 @@ void rk_client_workers(struct rk_client *client)
     const struct rk_supervisor *supervisor = client->supervisor;
     struct rk_message_workers message = {.count = supervisor->config->workers};
     rk_message_init(&message.head, RK_WORKERS, sizeof(message));
+    message.flags = supervisor->broken ? RK_POOL_BROKEN : 0;
     for (uint32_t i = 0; i < message.count; i++)
-        if (rk_member_serves(&supervisor->members[i])) message.serving[i / 64] |= 1ull << (i % 64);
+        if (rk_member_serves(rk_holder(supervisor, i))) message.serving[i / 64] |= 1ull << (i % 64);
     rk_peer_send_latest(&client->peer, &message);
 }
 
@@ -256,6 +273,8 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
         rk_client_hello(client, &message->hello);
     } else if (type == RK_POISON && client->state == RK_CLIENT_SILENT) {
         rk_poison_command(client, &message->poison);
+    } else if (type == RK_RELOAD && client->state == RK_CLIENT_SILENT) {
+        rk_reload_asked(client, &message->reload);
     } else if (type == RK_ATTACH && client->state == RK_CLIENT_WELCOMED) {
         rk_client_attach(client, fds);
     } else if (is_request(type) && client->state == RK_CLIENT_ATTACHED) {

@@ -2,6 +2,7 @@
 /* rask call: one request from the command line. The response goes to standard output byte by byte, everything said about
  * it to standard error; with --json one object has both. A signal cancels the request, and every step shares one
  * deadline. Blocks on standard input, the supervisor and the handler, each until that deadline. */
+#include "call.h"
 #include "clock.h"
 #include "commands.h"
 #include "exit_codes.h"
@@ -16,12 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT_NS_DEFAULT 10000000000u
 /* How often a wait looks whether a signal came, and how long a cancelled request may take to say how it ended. */
 #define SLICE_NS 20000000u
 #define SETTLE_NS 20000000u
+/* How long to wait for the file of a crash. */
+#define HINT_NS 200000000u
 
 static const char about[] =
     "Sends one request and prints the response, byte for byte. The request is DATA, standard input when DATA is -,\n"
@@ -47,16 +50,8 @@ static const char more[] =
     "  rask call sleep 2000 --plugin sleep --timeout 50ms --json\n";
 
 struct call {
-    struct rk_target target;
-    const char *method;
-    const char *data; /* the argument, or NULL */
-    bool json;
-    uint64_t timeout_ns;
+    struct rk_call_options options;
     uint64_t deadline_ns; /* of everything */
-    uint64_t payload_bytes_max;
-    bool idempotent;
-    uint64_t retries;
-    uint64_t key;
     struct rk_input input;
     struct rask *session;
 };
@@ -112,18 +107,22 @@ __attribute__((format(printf, 4, 5))) static void not_sent(struct outcome *outco
 
 static void not_sent_errno(struct outcome *outcome, int error)
 {
-    not_sent(outcome, rk_exit_from_errno(error), rk_errno_word(error), "%s", rk_errno_text(error));
+    int exit_code = rk_exit_from_errno(error);
+    not_sent(outcome, exit_code, rk_errno_word(error), "%s%s", rk_errno_text(error),
+             exit_code == RK_EXIT_TIMEOUT ? "; executed: no" : "");
 }
 
 static int read_request(struct call *call, struct outcome *outcome)
 {
-    bool from_stdin = call->data && strcmp(call->data, "-") == 0;
-    int error = from_stdin ? rk_input_read(&call->input, STDIN_FILENO, call->payload_bytes_max, call->deadline_ns)
-                           : rk_input_text(&call->input, call->data ? call->data : "", call->payload_bytes_max);
+    bool from_stdin = call->options.data && strcmp(call->options.data, "-") == 0;
+    int error = from_stdin
+                    ? rk_input_read(&call->input, STDIN_FILENO, call->options.payload_bytes_max, call->deadline_ns)
+                    : rk_input_text(&call->input, call->options.data ? call->options.data : "",
+                                    call->options.payload_bytes_max);
     if (error == -EMSGSIZE) {
         not_sent(outcome, RK_EXIT_TOO_LARGE, "TOO_LARGE",
                  "the request is over the limit of %llu bytes: raise it with --max-payload",
-                 (unsigned long long)call->payload_bytes_max);
+                 (unsigned long long)call->options.payload_bytes_max);
     } else if (error == -ETIMEDOUT) {
         not_sent(outcome, RK_EXIT_TIMEOUT, "EXPIRED",
                  "standard input did not end in time: the time-out covers it too; raise it with --timeout");
@@ -137,22 +136,22 @@ static int open_session(struct call *call, struct outcome *outcome)
 {
     struct rask_options options = RASK_OPTIONS_INIT;
     uint64_t now_ns = rask_now_ns();
-    options.payload_bytes_max = (uint32_t)call->payload_bytes_max;
+    options.payload_bytes_max = (uint32_t)call->options.payload_bytes_max;
     options.connect_timeout_ns = call->deadline_ns > now_ns ? call->deadline_ns - now_ns : 1;
-    int error = rk_target_open(&call->session, &call->target, &options);
+    int error = rk_target_open(&call->session, &call->options.target, &options);
     if (error < 0) not_sent_errno(outcome, error);
     return error;
 }
 
 static int find_method(struct call *call, struct outcome *outcome)
 {
-    int method = rask_method(call->session, call->method);
+    int method = rask_method(call->session, call->options.method);
     if (method >= 0) return method;
     struct rask_info info = {.size = sizeof(info)};
     const char *name;
     rask_info(call->session, &info);
     not_sent(outcome, RK_EXIT_USAGE, rask_status_name(RASK_NO_METHOD), "plugin %s has no method \"%s\"; it has",
-             info.plugin, call->method);
+             info.plugin, call->options.method);
     size_t used = strlen(outcome->error);
     for (uint32_t id = 0; (name = rask_method_name(call->session, id)); id++) {
         int n = snprintf(outcome->error + used, sizeof(outcome->error) - used, "%s %s", id ? "," : "", name);
@@ -167,9 +166,9 @@ static int submit(struct call *call, uint32_t method, uint64_t *ticket)
     struct rask_request request;
     struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
     options.deadline_ns = call->deadline_ns;
-    options.flags = call->idempotent ? RASK_REQUEST_IDEMPOTENT : 0;
-    options.retries_max = (uint32_t)call->retries;
-    options.key = call->key;
+    options.flags = call->options.idempotent ? RASK_REQUEST_IDEMPOTENT : 0;
+    options.retries_max = (uint32_t)call->options.retries;
+    options.key = call->options.key;
     int error = rask_reserve(call->session, call->input.bytes, &request);
     if (error < 0) return error;
     if (call->input.bytes > 0) memcpy(request.data, call->input.data, call->input.bytes);
@@ -207,6 +206,18 @@ static void give_up(struct call *call, uint64_t ticket, int why, struct outcome 
              rask_executed_name(outcome->executed));
 }
 
+/* The way to the faulty line. The file appears when it is complete, usually at once; a full disk keeps it away. */
+static void add_hint(const struct call *call, char *text, size_t bytes)
+{
+    const char *file = rask_crash_file(call->session);
+    uint64_t deadline_ns = rk_deadline_after(HINT_NS);
+    const struct timespec step = rk_timespec(HINT_NS / 100);
+    if (*file == '\0') return;
+    while (access(file, F_OK) < 0 && rask_now_ns() < deadline_ns) nanosleep(&step, NULL);
+    size_t used = strlen(text);
+    if (access(file, F_OK) == 0) snprintf(text + used, bytes - used, "; to see where: rask replay %s --gdb", file);
+}
+
 static void describe(const struct call *call, const struct rask_completion *completion, struct outcome *outcome)
 {
     char *text = outcome->error, signal_text[64];
@@ -216,7 +227,7 @@ static void describe(const struct call *call, const struct rask_completion *comp
     case RASK_OK:
         break;
     case RASK_HANDLER_ERROR:
-        snprintf(text, bytes, "the handler of %s returned error code %d", call->method, completion->code);
+        snprintf(text, bytes, "the handler of %s returned error code %d", call->options.method, completion->code);
         break;
     case RASK_CRASHED:
         if (completion->code == 0) {
@@ -225,6 +236,11 @@ static void describe(const struct call *call, const struct rask_completion *comp
         }
         snprintf(text, bytes, "the worker crashed with %s while it had the request; executed: %s",
                  rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
+        add_hint(call, text, bytes);
+        break;
+    case RASK_UNAVAILABLE:
+        snprintf(text, bytes, "UNAVAILABLE: %s; executed: %s",
+                 rask_last_error()[0] ? rask_last_error() : rask_status_text(RASK_UNAVAILABLE), executed);
         break;
     default:
         snprintf(text, bytes, "%s: %s; executed: %s%s", outcome->status, rask_status_text(completion->status), executed,
@@ -282,7 +298,7 @@ static int print_json(const struct outcome *outcome)
 static int report(const struct call *call, const struct outcome *outcome)
 {
     if (outcome->error[0]) rk_complain("%s", outcome->error);
-    if (call->json) {
+    if (call->options.json) {
         int code = print_json(outcome);
         return code == RK_EXIT_OK ? outcome->exit_code : code;
     }
@@ -306,7 +322,7 @@ static void finish(struct call *call, const struct outcome *outcome)
     }
 }
 
-static int parse(struct call *call, int argc, char **argv)
+static int parse(struct rk_call_options *call, int argc, char **argv)
 {
     const struct rk_option options[] = {
         RK_OPTION_SOCKET(&call->target),
@@ -314,17 +330,8 @@ static int parse(struct call *call, int argc, char **argv)
         RK_OPTION_SET(&call->target),
         RK_OPTION_WORKERS(&call->target),
         RK_OPTION_WAIT(&call->target),
-        {.name = "timeout",
-         .value = "DURATION",
-         .help = "give up after this long, connecting included (default 10s)",
-         .duration_ns = &call->timeout_ns,
-         .min = 1},
-        {.name = "max-payload",
-         .value = "SIZE",
-         .help = "largest request and response (default 16M)",
-         .bytes = &call->payload_bytes_max,
-         .min = RASK_BLOCK_BYTES_MIN,
-         .max = RASK_PAYLOAD_BYTES_MAX_LIMIT},
+        RK_OPTION_TIMEOUT(call),
+        RK_OPTION_MAX_PAYLOAD(call),
         {.name = "idempotent", .help = "it may run twice: send it again if its worker dies", .flag = &call->idempotent},
         {.name = "retries",
          .value = "N",
@@ -337,7 +344,7 @@ static int parse(struct call *call, int argc, char **argv)
          .help = "requests of a session with one key stay together",
          .count = &call->key,
          .min = 1},
-        {.name = "json", .help = "one JSON object instead of the bare response", .flag = &call->json},
+        RK_OPTION_JSON(call),
         {.name = NULL},
     };
     const struct rk_command command = {.name = "call",
@@ -358,16 +365,20 @@ static int parse(struct call *call, int argc, char **argv)
     return RK_GO_ON;
 }
 
-int cmd_call(int argc, char **argv)
+int rk_call(const struct rk_call_options *options)
 {
-    struct call call = {.timeout_ns = TIMEOUT_NS_DEFAULT, .payload_bytes_max = RASK_PAYLOAD_BYTES_MAX_DEFAULT};
+    struct call call = {.options = *options, .deadline_ns = rk_deadline_after(options->timeout_ns)};
     struct outcome outcome = {.exit_code = RK_EXIT_OK};
-    int code = parse(&call, argc, argv);
-    if (code != RK_GO_ON) return code;
-    call.deadline_ns = rk_deadline_after(call.timeout_ns);
-    watch_signals(call.json);
+    watch_signals(options->json);
     run(&call, &outcome);
-    code = report(&call, &outcome);
+    int code = report(&call, &outcome);
     finish(&call, &outcome);
     return code;
+}
+
+int cmd_call(int argc, char **argv)
+{
+    struct rk_call_options options = RK_CALL_OPTIONS_INIT;
+    int code = parse(&options, argc, argv);
+    return code == RK_GO_ON ? rk_call(&options) : code;
 }

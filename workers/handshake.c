@@ -36,6 +36,8 @@ static void refuse_version(struct rk_client *client, const struct rk_message_hel
 static bool takes_a_crowd(struct rk_supervisor *supervisor, char *why, size_t why_bytes)
 {
     struct rk_crowd *crowd;
+    snprintf(why, why_bytes, "the sandbox allows no io_uring in workers");
+    if (supervisor->config->limits.sandbox) return false;
     snprintf(why, why_bytes, "the engine is classic");
     if (rk_reactor_engine(supervisor->reactor) != RK_ENGINE_URING) return false;
     if (supervisor->takes_a_crowd) return true;
@@ -81,7 +83,7 @@ static uint32_t pick_first_worker(const struct rk_supervisor *supervisor)
     uint32_t workers = supervisor->config->workers;
     for (uint32_t i = 0; i < workers; i++) {
         uint32_t candidate = (supervisor->sessions_made + i) % workers;
-        if (rk_member_serves(&supervisor->members[candidate])) return candidate;
+        if (rk_member_serves(rk_holder(supervisor, candidate))) return candidate;
     }
     return supervisor->sessions_made % workers;
 }
@@ -176,6 +178,7 @@ void rk_client_attach(struct rk_client *client, const int fds[2])
     client->peer.unacked = 0; /* whoever attaches has WELCOME's descriptor */
     client->state = RK_CLIENT_ATTACHED;
     rk_poison_welcome(client);
+    rk_board_pool(client->supervisor);
     rk_message_init(&attached, RK_ATTACHED, sizeof(attached));
     rk_peer_send(&client->peer, &attached, 0, NULL, NULL);
     rk_client_workers(client);

@@ -2,6 +2,7 @@
 /* Functions behind struct rask_host. They run in the worker's thread, inside a handler; none of them blocks. */
 #include "host.h"
 #include "atomic.h"
+#include "log.h"
 #include "served.h"
 #include <errno.h>
 #include <rask/client.h>
@@ -45,26 +46,15 @@ static int host_cancelled(struct rask_call *call)
     return stop;
 }
 
-static const char *level_name(int level)
-{
-    if (level <= RASK_LOG_ERROR) return "error: ";
-    return level == RASK_LOG_WARNING ? "warning: " : "";
-}
-
 /** One write per line, so that lines of several workers do not mix. */
 __attribute__((format(printf, 3, 4))) static void host_log(const struct rask_host *table, int level, const char *format,
                                                            ...)
 {
     const struct rk_host *host = (const struct rk_host *)table;
-    char line[1024];
-    int used = snprintf(line, sizeof line, "%s: %s", host->prefix, level_name(level));
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line + used, sizeof line - (size_t)used, format, arguments);
+    rk_log_list(level, host->prefix, RK_LOG_NO_WORKER, "plugin", format, arguments);
     va_end(arguments);
-    for (char *c = line; *c != '\0'; c++)
-        if (*c == '\n') *c = ' ';
-    fprintf(stderr, "%s\n", line);
 }
 
 static const char *host_config(const struct rask_host *table, const char *key)

@@ -12,6 +12,7 @@
 #include <rask/client.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool is_live(const struct rk_place *place)
@@ -30,7 +31,7 @@ static void send_segment(struct rk_client *client, struct rk_member *member, uin
 /* Once per incarnation: the session, and the segments it has by now. */
 static void introduce(struct rk_client *client, struct rk_member *member)
 {
-    if (client->known[member->index] == member->generation) return;
+    if (client->known[member->seat] == member->generation) return;
     struct rk_message_session message = {
         .session = client->session,
         .flags = client->flags | (client->other_user ? RK_PEER_SNAPSHOT : 0),
@@ -40,19 +41,19 @@ static void introduce(struct rk_client *client, struct rk_member *member)
     rk_peer_send(&member->peer, &message, client->session, client->request, client->bell_fd);
     for (uint32_t id = 0; id < RK_SEGMENTS_MAX; id++)
         if (client->extra[id]) send_segment(client, member, id);
-    client->known[member->index] = member->generation;
+    client->known[member->seat] = member->generation;
 }
 
 static struct rk_message_lane lane_message(const struct rk_client *client, uint32_t lane, enum rk_message_type type)
 {
     const struct rk_place *place = &client->place[lane];
-    const struct rk_member *member = &client->supervisor->members[place->worker];
+    const struct rk_member *member = rk_member_find(client->supervisor, place->worker, place->generation);
     struct rk_message_lane message = {
         .session = client->session,
         .lane = lane,
         .worker = place->worker,
         .generation = place->generation,
-        .pid = (uint32_t)member->pid,
+        .pid = member ? (uint32_t)member->pid : 0,
     };
     rk_message_init(&message.head, type, sizeof(message));
     return message;
@@ -61,7 +62,7 @@ static struct rk_message_lane lane_message(const struct rk_client *client, uint3
 static void open_lane(struct rk_client *client, uint32_t lane)
 {
     struct rk_place *place = &client->place[lane];
-    struct rk_member *member = &client->supervisor->members[place->worker];
+    struct rk_member *member = rk_holder(client->supervisor, place->worker);
     introduce(client, member);
     place->state = RK_PLACE_OPENING;
     place->generation = member->generation;
@@ -97,7 +98,9 @@ static int check_lane(const struct rk_client *client, const struct rk_message_la
  * looked at now. The LANE_GONE that follows comes too late for a client that has settled already, and is ignored there. */
 static bool is_gone(const struct rk_client *client, const struct rk_place *place)
 {
-    if (place->state == RK_PLACE_OPEN) rk_member_reap(&client->supervisor->members[place->worker]);
+    struct rk_member *member = NULL;
+    if (place->state == RK_PLACE_OPEN) member = rk_member_find(client->supervisor, place->worker, place->generation);
+    if (member) rk_member_reap(member);
     return place->state == RK_PLACE_GONE;
 }
 
@@ -115,7 +118,7 @@ static int check_wanted(const struct rk_client *client, const struct rk_message_
         return rk_error(-EPROTO, "OPEN_LANE for lane %u, which is in use", message->lane);
     for (uint32_t i = 0; i < client->params.lanes; i++) {
         const struct rk_place *other = &client->place[i];
-        if (is_live(other) && other->worker == message->worker && !is_gone(client, other))
+        if (is_live(other) && !other->leaving && other->worker == message->worker && !is_gone(client, other))
             return rk_error(-EPROTO, "OPEN_LANE for worker %u, to which lane %u leads", message->worker, i);
     }
     return 0;
@@ -136,7 +139,7 @@ int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *messa
     if (supervisor->phase != RK_PHASE_SERVING) {
         struct rk_message_lane_gone gone = {0};
         send_gone(client, message->lane, &gone);
-    } else if (rk_member_serves(&supervisor->members[message->worker])) {
+    } else if (rk_member_serves(rk_holder(supervisor, message->worker))) {
         open_lane(client, message->lane);
     }
     return 0;
@@ -178,6 +181,12 @@ static int check_segment(const struct rk_client *client, const struct rk_message
     return 0;
 }
 
+/* Has this worker, if there is one, been told of the session? */
+static bool knows(const struct rk_member *member, const struct rk_client *client)
+{
+    return member && member->pid != 0 && client->known[member->seat] == member->generation;
+}
+
 int rk_request_segment(struct rk_client *client, const struct rk_message_segment *message, int fd)
 {
     struct rk_supervisor *supervisor = client->supervisor;
@@ -196,8 +205,10 @@ int rk_request_segment(struct rk_client *client, const struct rk_message_segment
     if (!client->extra[message->id]) return rk_error(-ENOMEM, "the supervisor has no memory for a segment");
     client->extra_bytes[message->id] = message->bytes;
     for (uint32_t i = 0; i < supervisor->config->workers; i++) {
-        struct rk_member *member = &supervisor->members[i];
-        if (member->pid != 0 && client->known[i] == member->generation) send_segment(client, member, message->id);
+        const struct rk_post *post = &supervisor->posts[i];
+        if (knows(post->holder, client)) send_segment(client, post->holder, message->id);
+        if (knows(post->leaving, client))
+            send_segment(client, post->leaving, message->id); /* it may be waiting for it */
     }
     return 0;
 }
@@ -297,6 +308,12 @@ static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t sess
     return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
 }
 
+static bool is_of(const struct rk_place *place, const struct rk_member *member)
+{
+    return place->worker == member->index && place->generation == member->generation &&
+           (place->state == RK_PLACE_OPENING || place->state == RK_PLACE_OPEN);
+}
+
 /* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
  * and waking it, or the message may have to wait for its turn. */
 static void tell_gone(struct rk_client *client, const struct rk_member *member,
@@ -304,15 +321,15 @@ static void tell_gone(struct rk_client *client, const struct rk_member *member,
 {
     bool any = false;
     for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
-        struct rk_place *place = &client->place[lane];
-        if (place->worker != member->index || (place->state != RK_PLACE_OPENING && place->state != RK_PLACE_OPEN))
-            continue;
+        if (!is_of(&client->place[lane], member)) continue;
         struct rk_message_lane_gone message = *death;
         message.cause = cause_of(member, client->session, death->signal);
+        if (client->session == member->crash_session)
+            memcpy(message.crash_file, member->crash_file, sizeof(message.crash_file));
         send_gone(client, lane, &message);
         any = true;
     }
-    client->known[member->index] = 0;
+    client->known[member->seat] = 0;
     if (any) rk_peer_wake(&client->peer);
 }
 
@@ -321,6 +338,23 @@ void rk_lanes_gone(struct rk_member *member, int signal, int exit_code, uint32_t
     const struct rk_message_lane_gone death = {.signal = signal, .exit_code = exit_code, .stage = stage};
     for (struct rk_client *client = member->supervisor->clients; client; client = client->next)
         if (client->state == RK_CLIENT_ATTACHED) tell_gone(client, member, &death);
+}
+
+static void tell_leaving(struct rk_client *client, const struct rk_member *member)
+{
+    for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
+        struct rk_place *place = &client->place[lane];
+        if (!is_of(place, member)) continue;
+        place->leaving = true;
+        struct rk_message_lane message = lane_message(client, lane, RK_LANE_LEAVING);
+        rk_peer_send(&client->peer, &message, 0, NULL, NULL);
+    }
+}
+
+void rk_lanes_leave(struct rk_member *member)
+{
+    for (struct rk_client *client = member->supervisor->clients; client; client = client->next)
+        if (client->state == RK_CLIENT_ATTACHED) tell_leaving(client, member);
 }
 
 void rk_lanes_give_up(struct rk_supervisor *supervisor)
@@ -334,15 +368,20 @@ void rk_lanes_give_up(struct rk_supervisor *supervisor)
     }
 }
 
+static void close_session(struct rk_client *client, struct rk_member *member)
+{
+    if (!knows(member, client)) return;
+    struct rk_message_session_id message = {.session = client->session};
+    rk_message_init(&message.head, RK_SESSION_CLOSE, sizeof(message));
+    client->known[member->seat] = 0;
+    if (!rk_peer_forget(&member->peer, client->session)) rk_peer_send(&member->peer, &message, 0, NULL, NULL);
+}
+
 void rk_lanes_close(struct rk_client *client)
 {
     struct rk_supervisor *supervisor = client->supervisor;
-    struct rk_message_session_id message = {.session = client->session};
-    rk_message_init(&message.head, RK_SESSION_CLOSE, sizeof(message));
     for (uint32_t i = 0; i < supervisor->config->workers; i++) {
-        struct rk_member *member = &supervisor->members[i];
-        if (member->pid == 0 || client->known[i] != member->generation) continue;
-        client->known[i] = 0;
-        if (!rk_peer_forget(&member->peer, client->session)) rk_peer_send(&member->peer, &message, 0, NULL, NULL);
+        close_session(client, supervisor->posts[i].holder);
+        close_session(client, supervisor->posts[i].leaving);
     }
 }

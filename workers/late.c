@@ -75,7 +75,8 @@ static void finish(struct rk_member *member)
     let_go(member);
     late->killed = true;
     late->session = at.session;
-    rk_supervisor_say("worker %u (pid %d) is killed: it is past its time in a request of session %u, method %u",
+    rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_late",
+                      "worker %u (pid %d) is killed: it is past its time in a request of session %u, method %u",
                       member->index, (int)member->pid, at.session, at.method);
     kill(member->pid, SIGKILL);
 }
@@ -146,7 +147,8 @@ int rk_late_told(struct rk_client *client, const struct rk_message_late *message
     const struct rk_place *place = &client->place[message->lane];
     if (place->state != RK_PLACE_OPEN || place->generation != message->generation) return 0; /* it died meanwhile */
     if (message->deadline_ns > rask_now_ns()) return 0;
-    struct rk_member *member = &supervisor->members[place->worker];
+    struct rk_member *member = rk_member_find(supervisor, place->worker, place->generation);
+    if (!member) return 0;
     /* Whether it is inside is looked at when the time comes: just now it may be between taking and entering it. */
     watch(member, client->session, message->position << 32 | message->ticket, 0,
           after(message->deadline_ns, supervisor->config->kill_grace_ns));
@@ -182,7 +184,10 @@ static void on_look(void *user)
 {
     struct rk_supervisor *supervisor = user;
     uint64_t now_ns = rask_now_ns();
-    for (uint32_t i = 0; i < supervisor->config->workers; i++) look(&supervisor->members[i], now_ns);
+    for (uint32_t i = 0; i < supervisor->config->workers; i++) {
+        look(supervisor->posts[i].holder, now_ns);
+        if (supervisor->posts[i].leaving) look(supervisor->posts[i].leaving, now_ns);
+    }
     rk_late_start(supervisor);
 }
 

@@ -6,9 +6,11 @@
 #include "loader_error.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <rask/limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,7 +32,7 @@
 static const char *const check_names[RK_LOAD_CHECK_COUNT] = {
     [RK_LOAD_OK] = "ok",     [RK_LOAD_FIND] = "find",   [RK_LOAD_ELF] = "elf",     [RK_LOAD_SYMBOL] = "symbol",
     [RK_LOAD_ABI] = "abi",   [RK_LOAD_DLOPEN] = "load", [RK_LOAD_TABLE] = "table", [RK_LOAD_SETTINGS] = "settings",
-    [RK_LOAD_OPEN] = "open", [RK_LOAD_CRASH] = "crash", [RK_LOAD_HANG] = "hang",
+    [RK_LOAD_OPEN] = "open", [RK_LOAD_CRASH] = "crash", [RK_LOAD_HANG] = "hang",   [RK_LOAD_CANARY] = "canary",
 };
 
 const char *rk_load_check_name(uint32_t check)
@@ -214,6 +216,21 @@ static int check_tables(const char *path, const struct rask_plugin *plugin, cons
     return result == 0 ? check_settings(path, plugin, settings, error) : result;
 }
 
+static int check_loaded(void *handle, const char *path, const char *const *settings, const struct rask_plugin **out,
+                        struct rk_load_error *error)
+{
+    if (!handle)
+        return rk_load_refuse(error, RK_LOAD_DLOPEN, "plugin %s does not load: %s; link it with what is missing", path,
+                              dlerror());
+    const struct rask_plugin *plugin = dlsym(handle, "rask_plugin");
+    if (!plugin)
+        return rk_load_refuse(error, RK_LOAD_SYMBOL, "plugin %s: the linker does not find rask_plugin: %s", path,
+                              dlerror());
+    int result = check_tables(path, plugin, settings, error);
+    if (result == 0) *out = plugin;
+    return result;
+}
+
 int rk_plugin_load(const char *path, const char *const *settings, const struct rask_plugin **out,
                    struct rk_load_error *error)
 {
@@ -223,15 +240,36 @@ int rk_plugin_load(const char *path, const char *const *settings, const struct r
     /* Without a slash dlopen would search the library path instead of opening the file that was inspected. */
     char here[PATH_BYTES];
     snprintf(here, sizeof(here), "%s%s", strchr(path, '/') ? "" : "./", path);
-    void *handle = dlopen(here, RTLD_NOW | RTLD_LOCAL);
-    if (!handle)
-        return rk_load_refuse(error, RK_LOAD_DLOPEN, "plugin %s does not load: %s; link it with what is missing", path,
-                              dlerror());
-    const struct rask_plugin *plugin = dlsym(handle, "rask_plugin");
-    if (!plugin)
-        return rk_load_refuse(error, RK_LOAD_SYMBOL, "plugin %s: the linker does not find rask_plugin: %s", path,
-                              dlerror());
-    result = check_tables(path, plugin, settings, error);
-    if (result == 0) *out = plugin;
+    return check_loaded(dlopen(here, RTLD_NOW | RTLD_LOCAL), path, settings, out, error);
+}
+
+/* What debuggers and dladdr() read: the copy's own name is a descriptor's and means nothing elsewhere. The old one is kept
+ * reachable for leak checkers; neither is ever freed, plugins stay loaded. */
+static void rename_loaded(void *handle, const char *path)
+{
+    static char *linkers_own;
+    struct link_map *map = handle;
+    char *name = realpath(path, NULL);
+    if (!map || !name) return;
+    linkers_own = map->l_name;
+    map->l_name = name;
+    (void)linkers_own;
+}
+
+int rk_plugin_load_copy(const char *path, int fd, const char *const *settings, const struct rask_plugin **out,
+                        struct rk_load_error *error)
+{
+    *out = NULL;
+    struct rk_origin origin = {.count = 0};
+    int result = rk_plugin_inspect_copy(path, fd, error);
+    if (result == 0) result = rk_origin_open(&origin, path, fd, error);
+    if (result == 0) {
+        char name[64];
+        snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+        void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+        rename_loaded(handle, path);
+        result = check_loaded(handle, path, settings, out, error);
+    }
+    rk_origin_close(&origin);
     return result;
 }

@@ -19,6 +19,7 @@ enum rk_load_check {
     RK_LOAD_OPEN,     /* open() returned an error */
     RK_LOAD_CRASH,    /* died while loading or opening */
     RK_LOAD_HANG,     /* did not get ready within the start timeout */
+    RK_LOAD_CANARY,   /* the request of --canary failed */
     RK_LOAD_CHECK_COUNT
 };
 
@@ -37,8 +38,19 @@ int rk_plugin_find(const char *name, char *path, size_t path_bytes, struct rk_lo
 /** Look into the file without running any of its code (libelf): regular file, ELF, machine, complete, symbol, ABI. 0 or -ENOEXEC. */
 int rk_plugin_inspect(const char *path, struct rk_load_error *error);
 
+/** Open it, if it is a regular file. The descriptor, or -ENOEXEC. */
+int rk_plugin_open(const char *path, struct rk_load_error *error);
+
+/** The same for a copy that is open already; `path` is for messages. The descriptor stays the caller's. */
+int rk_plugin_inspect_copy(const char *path, int fd, struct rk_load_error *error);
+
 /** inspect, dlopen (RTLD_NOW|RTLD_LOCAL), check the tables and the settings. 0 or -ENOEXEC. *out lives until exit. */
 int rk_plugin_load(const char *path, const char *const *settings, const struct rask_plugin **out,
                    struct rk_load_error *error);
+
+/** The same from a copy: libraries that the file wants from its own folder ($ORIGIN) are taken from the folder of `path`, and to
+ * debuggers and dladdr() it is the file at `path`. */
+int rk_plugin_load_copy(const char *path, int fd, const char *const *settings, const struct rask_plugin **out,
+                        struct rk_load_error *error);
 
 #endif

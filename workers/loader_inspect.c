@@ -48,15 +48,23 @@ int rk_load_refuse(struct rk_load_error *error, enum rk_load_check check, const 
 }
 
 /* Not blocking, so that a named pipe in the plugin's place is refused instead of waited for. */
-static int open_file(struct file *file)
+int rk_plugin_open(const char *path, struct rk_load_error *error)
 {
     struct stat facts;
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file->fd < 0)
-        return rk_load_refuse(file->error, RK_LOAD_FIND, "plugin %s: %s; check the path and its permissions",
-                              file->path, strerror(errno));
-    if (fstat(file->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
-        return rk_load_refuse(file->error, RK_LOAD_FIND, "plugin %s is not a regular file", file->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return rk_load_refuse(error, RK_LOAD_FIND, "plugin %s: %s; check the path and its permissions", path,
+                              strerror(errno));
+    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) return fd;
+    close(fd);
+    return rk_load_refuse(error, RK_LOAD_FIND, "plugin %s is not a regular file", path);
+}
+
+static int measure(struct file *file)
+{
+    struct stat facts;
+    if (fstat(file->fd, &facts) < 0)
+        return rk_load_refuse(file->error, RK_LOAD_FIND, "plugin %s: %s", file->path, strerror(errno));
     file->bytes = (uint64_t)facts.st_size;
     return 0;
 }
@@ -174,15 +182,23 @@ static int check_abi(struct file *file)
                           file->path, abi, RASK_PLUGIN_ABI);
 }
 
-int rk_plugin_inspect(const char *path, struct rk_load_error *error)
+int rk_plugin_inspect_copy(const char *path, int fd, struct rk_load_error *error)
 {
-    struct file file = {.path = path, .fd = -1, .error = error};
+    struct file file = {.path = path, .fd = fd, .error = error};
     *error = (struct rk_load_error){.check = RK_LOAD_OK};
-    int result = open_file(&file);
+    int result = measure(&file);
     if (result == 0) result = read_head(&file);
     if (result == 0) result = check_complete(&file);
     if (result == 0) result = check_abi(&file);
     if (file.elf) elf_end(file.elf);
-    if (file.fd >= 0) close(file.fd);
+    return result;
+}
+
+int rk_plugin_inspect(const char *path, struct rk_load_error *error)
+{
+    int fd = rk_plugin_open(path, error);
+    if (fd < 0) return fd;
+    int result = rk_plugin_inspect_copy(path, fd, error);
+    close(fd);
     return result;
 }

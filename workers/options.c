@@ -125,6 +125,15 @@ static int put_text(const struct rk_option *option, const char *value)
     return 0;
 }
 
+static int put_one_more(const struct rk_option *option, const char *value)
+{
+    if (*value == '\0') return bad_value(option, value, "is empty: give a value");
+    if (option->texts->count == RK_TEXTS_MAX)
+        return bad_value(option, value, "is one too many: at most %u are taken", RK_TEXTS_MAX);
+    option->texts->list[option->texts->count++] = value;
+    return 0;
+}
+
 static int put_wait_mode(const struct rk_option *option, const char *value)
 {
     int mode = rk_wait_mode_parse(value);
@@ -140,6 +149,7 @@ static int put(const struct rk_option *option, const char *value)
         return 0;
     }
     if (option->text) return put_text(option, value);
+    if (option->texts) return put_one_more(option, value);
     if (option->settings) return put_setting(option, value);
     if (option->cpus) return put_cpus(option, value);
     if (option->wait_mode) return put_wait_mode(option, value);

@@ -29,6 +29,13 @@ struct rk_settings {
     const char *list[RK_SETTINGS_MAX + 1];
 };
 
+/** Values of an option that may be repeated. */
+#define RK_TEXTS_MAX 32u
+struct rk_texts {
+    unsigned count;
+    const char *list[RK_TEXTS_MAX];
+};
+
 /** Processors in the order given: position has a meaning (client first, then workers). */
 struct rk_cpu_list {
     unsigned count;
@@ -52,6 +59,7 @@ struct rk_option {
     uint32_t *wait_mode; /* enum rask_wait_mode */
     struct rk_cpu_list *cpus;
     struct rk_settings *settings; /* may be repeated */
+    struct rk_texts *texts;       /* may be repeated; not empty */
 };
 
 struct rk_command {

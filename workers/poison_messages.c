@@ -4,7 +4,8 @@
 #include "error.h"
 #include "supervisor_state.h"
 #include <errno.h>
-#include <unistd.h>
+#include <rask/client.h>
+#include <rask/plugin.h>
 
 static void send_poisons(struct rk_client *client)
 {
@@ -38,20 +39,22 @@ static void tell_everybody(struct rk_supervisor *supervisor)
 
 static void on_expiry(void *user);
 
-static void set_timer(struct rk_supervisor *supervisor)
+/* The board has the count, the timer the next end. */
+static void changed(struct rk_supervisor *supervisor)
 {
     uint64_t next_ns = rk_poison_next_ns(&supervisor->poisons);
     if (next_ns == 0)
         rk_timer_stop(supervisor->reactor, &supervisor->poison_timer);
     else
         rk_timer_start(supervisor->reactor, &supervisor->poison_timer, next_ns, on_expiry, supervisor);
+    rk_board_pool(supervisor);
 }
 
 static void on_expiry(void *user)
 {
     struct rk_supervisor *supervisor = user;
     if (rk_poison_expire(&supervisor->poisons, rask_now_ns())) tell_everybody(supervisor);
-    set_timer(supervisor);
+    changed(supervisor);
 }
 
 /* A name is in the plugin's table of methods, or the client made the number up. */
@@ -76,11 +79,12 @@ int rk_poison_told(struct rk_client *client, const struct rk_message_death *mess
         deaths =
             rk_poison_enter(&supervisor->poisons, client->uid, message->fingerprint, message->method, rask_now_ns());
     if (deaths == RK_POISON_DEATHS)
-        rk_supervisor_say(
-            "request %016llx (method %s) of user %u is poisoned: it killed %u workers and is refused from "
-            "now on; see \"rask poison list\"",
-            (unsigned long long)message->fingerprint, method_name(supervisor, message->method), client->uid, deaths);
-    set_timer(supervisor);
+        rk_supervisor_log(supervisor, RASK_LOG_WARNING, place->worker, "request_poisoned",
+                          "request %016llx (method %s) of user %u is poisoned: it killed %u workers and is refused "
+                          "from now on; see \"rask poison list\"",
+                          (unsigned long long)message->fingerprint, method_name(supervisor, message->method),
+                          client->uid, deaths);
+    changed(supervisor);
     if (deaths > 0)
         tell_user(supervisor, client->uid);
     else
@@ -92,8 +96,8 @@ void rk_poison_command(struct rk_client *client, const struct rk_message_poison 
 {
     static struct rk_message_poison_list list; /* large, so not on the stack */
     struct rk_supervisor *supervisor = client->supervisor;
-    if (client->uid != geteuid() && client->uid != 0) {
-        rk_client_end(client, RK_REFUSED_PERMISSION, "only user %u and root may see and clear poisons", geteuid());
+    if (!client->may_command) {
+        rk_client_end(client, RK_REFUSED_PERMISSION, "only the supervisor's user and root may see and clear poisons");
         return;
     }
     if (message->command != RK_POISON_SHOW && message->command != RK_POISON_CLEAR) {
@@ -104,7 +108,7 @@ void rk_poison_command(struct rk_client *client, const struct rk_message_poison 
     if (message->command == RK_POISON_CLEAR) {
         list.cleared = rk_poison_clear(&supervisor->poisons, message->fingerprint);
         if (list.cleared > 0) tell_everybody(supervisor);
-        set_timer(supervisor);
+        changed(supervisor);
     }
     rk_message_init(&list.head, RK_POISON_LIST, sizeof(list));
     rk_poison_list(&supervisor->poisons, rask_now_ns(), &list);

@@ -69,6 +69,13 @@ uint32_t rk_poison_clear(struct rk_poison_table *table, uint64_t fingerprint)
     return before - table->count;
 }
 
+uint32_t rk_poison_count(const struct rk_poison_table *table)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < table->count; i++) count += table->entry[i].deaths >= RK_POISON_DEATHS;
+    return count;
+}
+
 void rk_poison_fill(const struct rk_poison_table *table, uid_t uid, struct rk_message_poisons *message)
 {
     message->count = 0;

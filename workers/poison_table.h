@@ -39,6 +39,9 @@ uint64_t rk_poison_next_ns(const struct rk_poison_table *table);
 /** Forget one fingerprint of every user, or (0) all. Returns how many entries went. */
 uint32_t rk_poison_clear(struct rk_poison_table *table, uint64_t fingerprint);
 
+/** How many are refused. */
+uint32_t rk_poison_count(const struct rk_poison_table *table);
+
 /** What a session of this user has to know, and what an administrator may see. */
 void rk_poison_fill(const struct rk_poison_table *table, uid_t uid, struct rk_message_poisons *message);
 void rk_poison_list(const struct rk_poison_table *table, uint64_t now_ns, struct rk_message_poison_list *message);

@@ -10,7 +10,7 @@
 struct cell {
     enum rk_policy_state next;
     enum rk_policy_action action;
-    enum { PLAIN = 0, RESTART, LOAD_FAILED } decide;
+    enum { PLAIN = 0, RESTART, LOAD_FAILED } decide; /* RESTART, LOAD_FAILED: the end of a trial */
 };
 
 #define STAY(state)               \
@@ -26,7 +26,7 @@ struct cell {
     {                                           \
         RK_WORKER_BACKOFF, RK_ACT_WAIT, RESTART \
     }
-/* The plugin does not load: the end of the pool's start, or else one death more. */
+/* The plugin does not load: the end of a trial, or else one death more. */
 #define NO_LOAD                                    \
     {                                              \
         RK_WORKER_KILLED, RK_ACT_KILL, LOAD_FAILED \
@@ -72,7 +72,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_BAD] = GO(RK_WORKER_KILLED, RK_ACT_KILL),
                 [RK_EVENT_DIED] = AGAIN,
-                [RK_EVENT_LATE] = GO(RK_WORKER_STARTING, RK_ACT_SPAWN),
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_DRAIN] = GO(RK_WORKER_DRAINING, RK_ACT_ASK),
@@ -137,57 +137,72 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
             },
 };
 
-static unsigned deaths_in_window(const struct rk_policy *policy, uint64_t now_ns)
+static unsigned deaths_in_window(const struct rk_policy *policy, const struct rk_policy_facts *facts)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < RK_DEATHS_MAX; i++)
-        count += policy->deaths_ns[i] != 0 && now_ns - policy->deaths_ns[i] < RK_DEATHS_WINDOW_NS;
+    for (unsigned i = 0; i < facts->limit.deaths_max; i++)
+        count += policy->deaths_ns[i] != 0 && facts->now_ns - policy->deaths_ns[i] < facts->limit.window_ns;
     return count;
 }
 
-/* Enters a death. Returns how long to wait before the next start. */
-static uint64_t record_death(struct rk_policy *policy, uint64_t now_ns)
+static uint64_t doubled(uint64_t backoff_ns)
 {
-    if (now_ns - policy->started_ns >= RK_DEATHS_WINDOW_NS) { /* it had recovered: forget */
+    if (backoff_ns == 0) return RK_BACKOFF_NS_MIN;
+    return backoff_ns >= RK_BACKOFF_NS_MAX / 2 ? RK_BACKOFF_NS_MAX : backoff_ns * 2;
+}
+
+static uint64_t with_jitter(uint64_t ns, uint32_t chance)
+{
+    return ns + (ns / 4 >> 16) * (chance >> 16);
+}
+
+/* Enters a death. Returns how long to wait before the next start, without jitter. */
+static uint64_t record_death(struct rk_policy *policy, const struct rk_policy_facts *facts)
+{
+    if (facts->limit.deaths_max == 0) return 0;
+    if (facts->now_ns - policy->started_ns >= facts->limit.window_ns) { /* it had recovered: forget */
         policy->backoff_ns = 0;
         memset(policy->deaths_ns, 0, sizeof(policy->deaths_ns));
     }
-    bool too_many = deaths_in_window(policy, now_ns) == RK_DEATHS_MAX;
-    policy->deaths_ns[policy->deaths_next] = now_ns;
-    policy->deaths_next = (policy->deaths_next + 1) % RK_DEATHS_MAX;
-    if (policy->backoff_ns != 0)
-        policy->backoff_ns = policy->backoff_ns >= RK_BACKOFF_NS_MAX / 2 ? RK_BACKOFF_NS_MAX : policy->backoff_ns * 2;
-    else if (too_many)
-        policy->backoff_ns = RK_BACKOFF_NS_MIN;
+    bool too_many = deaths_in_window(policy, facts) == facts->limit.deaths_max;
+    policy->deaths_ns[policy->deaths_next] = facts->now_ns;
+    policy->deaths_next = (policy->deaths_next + 1) % facts->limit.deaths_max;
+    if (policy->backoff_ns != 0 || too_many) policy->backoff_ns = doubled(policy->backoff_ns);
     return policy->backoff_ns;
 }
 
-/* A failure to make a process is not the worker's: it always waits, so that a full machine is not hammered. */
-static struct cell decide_restart(struct rk_policy *policy, enum rk_policy_event event, uint64_t now_ns,
-                                  uint64_t *delay)
+/* A failure to make a process is not the worker's: it always waits, so that a full machine is not hammered. A death for a
+ * late request was ours: it is not counted. */
+static struct cell decide_restart(struct rk_policy *policy, enum rk_policy_event event,
+                                  const struct rk_policy_facts *facts, uint64_t *delay)
 {
-    *delay = record_death(policy, now_ns);
+    *delay = event == RK_EVENT_LATE ? 0 : record_death(policy, facts);
     if (*delay == 0 && event == RK_EVENT_SPAWN_FAILED) *delay = RK_BACKOFF_NS_MIN;
     if (*delay == 0) return (struct cell)GO(RK_WORKER_STARTING, RK_ACT_SPAWN);
+    *delay = with_jitter(*delay, facts->chance);
     return (struct cell)GO(RK_WORKER_BACKOFF, RK_ACT_WAIT);
 }
 
-enum rk_policy_action rk_policy_step(struct rk_policy *policy, enum rk_policy_event event, bool ever_ready,
-                                     uint64_t now_ns, uint64_t *delay_ns)
+/* A worker on trial ends; the process is gone, or is still to be killed. */
+static struct cell decide_trial(enum rk_policy_event event)
+{
+    bool gone = event == RK_EVENT_DIED || event == RK_EVENT_LATE || event == RK_EVENT_SPAWN_FAILED;
+    return (struct cell)GO(gone ? RK_WORKER_IDLE : RK_WORKER_STOPPED, RK_ACT_FAIL);
+}
+
+enum rk_policy_action rk_policy_step(struct rk_policy *policy, enum rk_policy_event event,
+                                     const struct rk_policy_facts *facts, uint64_t *delay_ns)
 {
     RK_CHECK((unsigned)policy->state < RK_POLICY_STATE_COUNT && (unsigned)event < RK_POLICY_EVENT_COUNT);
+    RK_CHECK(facts->limit.deaths_max <= RK_DEATHS_MAX_LIMIT);
     struct cell cell = table[policy->state][event];
     *delay_ns = 0;
-    bool start_failed = !ever_ready && policy->state == RK_WORKER_STARTING;
-    if (cell.decide != PLAIN && start_failed)
-        cell = (struct cell)GO(event == RK_EVENT_DIED || event == RK_EVENT_LATE || event == RK_EVENT_SPAWN_FAILED
-                                   ? RK_WORKER_IDLE
-                                   : RK_WORKER_STOPPED,
-                               RK_ACT_FAIL_POOL);
+    if (cell.decide != PLAIN && facts->on_trial)
+        cell = decide_trial(event);
     else if (cell.decide == RESTART)
-        cell = decide_restart(policy, event, now_ns, delay_ns);
+        cell = decide_restart(policy, event, facts, delay_ns);
     policy->state = cell.next;
-    if (cell.action == RK_ACT_SPAWN) policy->started_ns = now_ns;
+    if (cell.action == RK_ACT_SPAWN) policy->started_ns = facts->now_ns;
     return cell.action;
 }
 

@@ -37,8 +37,7 @@ static uint32_t stage_of(const struct rk_member *member)
     return stage < RK_STAGE_COUNT ? stage : RK_STAGE_STARTING;
 }
 
-__attribute__((format(printf, 3, 4))) static void set_failure(struct rk_member *member, enum rk_load_check check,
-                                                              const char *format, ...)
+void rk_member_failure(struct rk_member *member, enum rk_load_check check, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -47,85 +46,31 @@ __attribute__((format(printf, 3, 4))) static void set_failure(struct rk_member *
     va_end(arguments);
 }
 
-static void on_timer(void *user);
-static void on_pidfd(void *user, int fd, uint32_t events);
-
 static void start_timer(struct rk_member *member, uint64_t delay_ns)
 {
-    rk_timer_start(member->supervisor->reactor, &member->timer, rk_deadline_after(delay_ns), on_timer, member);
-}
-
-static void on_readable(void *user)
-{
-    rk_member_receive(user, RK_ROUND_MESSAGES_MAX);
-}
-
-static const struct rk_peer_calls member_calls = {.readable = on_readable};
-
-/* Watches, and the words of the new incarnation. On failure everything that was made is undone, the process included. */
-static int adopt(struct rk_member *member, const struct rk_spawned *spawned)
-{
-    struct rk_reactor *reactor = member->supervisor->reactor;
-    member->pid = spawned->pid;
-    member->pidfd = rk_fd_create(spawned->pidfd);
-    int result = member->pidfd ? rk_peer_open(&member->peer, reactor, spawned->socket, &member_calls, member) : -ENOMEM;
-    if (result < 0) {
-        close(spawned->socket);
-        goto fail;
-    }
-    result = rk_reactor_watch(reactor, member->pidfd->fd, POLLIN, on_pidfd, member);
-    if (result < 0) goto fail;
-    member->peer.word = member->peer.bell = &((struct rk_control_page *)member->control.base)->word;
-    return 0;
-fail:
-    kill(member->pid, SIGKILL);
-    waitpid(member->pid, NULL, 0);
-    member->pid = 0;
-    rk_peer_close(&member->peer);
-    rk_fd_drop(member->pidfd);
-    member->pidfd = NULL;
-    return result;
-}
-
-static int make_process(struct rk_member *member)
-{
-    struct rk_supervisor *supervisor = member->supervisor;
-    const struct rk_supervisor_config *config = supervisor->config;
-    int result = rk_segment_create(&member->control, RK_SEGMENT_CONTROL, RK_PAGE_BYTES);
-    if (result < 0) return result;
-    struct rk_spawn_config spawn = {
-        .index = member->index,
-        .generation = member->generation,
-        .wait_mode = config->wait_mode,
-        .parties = config->workers + 1,
-        .cpu = config->cpu_count > 0 ? (int)config->cpus[member->index % config->cpu_count] : RK_CPU_ANY,
-        .control_word_fd = member->control.fd,
-        .plugin_path = config->plugin_path,
-        .settings = config->settings,
-        .files = supervisor->files,
-        .reactor = supervisor->reactor,
-    };
-    struct rk_spawned spawned;
-    result = rk_spawn_worker(&spawned, &spawn);
-    if (result == 0) result = adopt(member, &spawned);
-    rk_segment_close_fd(&member->control);
-    if (result < 0) rk_segment_finish(&member->control);
-    return result;
+    rk_timer_start(member->supervisor->reactor, &member->timer, rk_deadline_after(delay_ns), rk_member_timer, member);
 }
 
 static void spawn(struct rk_member *member)
 {
-    member->generation++;
-    member->hung_up = false;
+    member->generation = ++member->supervisor->posts[member->index].generation;
+    member->hung_up = member->spent = false;
+    member->kept = (struct rk_past){0};
     member->late = (struct rk_late){0};
+    uint64_t age_ns = member->supervisor->config->limits.age_ns_max;
+    member->age_ns_max = age_ns - (age_ns / 10 >> 16) * (rk_chance(member->supervisor) >> 16);
     member->failure = (struct rk_load_error){.check = RK_LOAD_OK};
-    int result = make_process(member);
+    int result = rk_member_process_start(member);
     if (result == 0) {
+        if (member->role == RK_ROLE_HOLDER) member->supervisor->posts[member->index].past.starts++;
+        rk_board_member(member);
         start_timer(member, member->supervisor->config->start_timeout_ns);
         return;
     }
-    set_failure(member, RK_LOAD_OK, "cannot start worker %u: %s", member->index, strerror(-result));
-    if (member->supervisor->ever_ready) rk_supervisor_say("%s", member->failure.text); /* else the end says it */
+    rk_member_failure(member, RK_LOAD_OK, "cannot start worker %u: %s", member->index, strerror(-result));
+    if (member->supervisor->ever_ready) /* else the end says it */
+        rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_not_started", "%s",
+                          member->failure.text);
     rk_member_event(member, RK_EVENT_SPAWN_FAILED);
 }
 
@@ -147,6 +92,10 @@ static void serve(struct rk_member *member)
 {
     struct rk_supervisor *supervisor = member->supervisor;
     rk_timer_stop(supervisor->reactor, &member->timer);
+    if (member->role == RK_ROLE_INCOMING) {
+        rk_incoming_ready(member);
+        return;
+    }
     if (!supervisor->ever_ready) rk_supervisor_ready(supervisor);
     rk_clients_workers(supervisor);
     rk_lanes_serve(member);
@@ -159,7 +108,8 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
         spawn(member);
         break;
     case RK_ACT_WAIT:
-        rk_supervisor_say("worker %u starts again in %.1f s", member->index, seconds(delay_ns));
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_waits",
+                          "worker %u starts again in %.1f s", member->index, seconds(delay_ns));
         start_timer(member, delay_ns);
         break;
     case RK_ACT_SERVE:
@@ -171,9 +121,12 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
     case RK_ACT_KILL:
         kill(member->pid, SIGKILL);
         break;
-    case RK_ACT_FAIL_POOL:
+    case RK_ACT_FAIL:
         if (member->pid != 0) kill(member->pid, SIGKILL);
-        fail_pool(member);
+        if (member->role == RK_ROLE_INCOMING)
+            rk_incoming_failed(member);
+        else
+            fail_pool(member);
         break;
     case RK_ACT_NONE:
     case RK_POLICY_ACTION_COUNT:
@@ -184,11 +137,19 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
 /* Its next state, which clients hear of; what is to be done is returned. */
 static enum rk_policy_action step(struct rk_member *member, enum rk_policy_event event, uint64_t *delay_ns)
 {
+    struct rk_supervisor *supervisor = member->supervisor;
     bool served = rk_member_serves(member);
-    enum rk_policy_action action =
-        rk_policy_step(&member->policy, event, member->supervisor->ever_ready, rask_now_ns(), delay_ns);
-    if (!rk_policy_alive(member->policy.state)) rk_timer_stop(member->supervisor->reactor, &member->timer);
-    if (served && !rk_member_serves(member)) rk_clients_workers(member->supervisor);
+    const struct rk_policy_facts facts = {
+        .limit = supervisor->config->restart_limit,
+        .on_trial = !supervisor->ever_ready || member->role == RK_ROLE_INCOMING,
+        .now_ns = rask_now_ns(),
+        .chance = rk_chance(supervisor),
+    };
+    enum rk_policy_action action = rk_policy_step(&member->policy, event, &facts, delay_ns);
+    if (!rk_policy_alive(member->policy.state)) rk_timer_stop(supervisor->reactor, &member->timer);
+    rk_board_member(member);
+    rk_pool_check(supervisor);
+    if (member->role == RK_ROLE_HOLDER && served && !rk_member_serves(member)) rk_clients_workers(supervisor);
     return action;
 }
 
@@ -197,6 +158,7 @@ void rk_member_event(struct rk_member *member, enum rk_policy_event event)
     uint64_t delay_ns;
     enum rk_policy_action action = step(member, event, &delay_ns);
     act(member, action, delay_ns);
+    rk_member_bury(member);
 }
 
 void rk_member_bad(struct rk_member *member, const char *format, ...)
@@ -207,25 +169,34 @@ void rk_member_bad(struct rk_member *member, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    rk_supervisor_say("worker %u (pid %d) is killed: %s", member->index, (int)member->pid, text);
-    set_failure(member, RK_LOAD_CRASH, "worker %u broke the protocol: %.300s", member->index, text);
+    rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_killed",
+                      "worker %u (pid %d) is killed: %s", member->index, (int)member->pid, text);
+    rk_member_failure(member, RK_LOAD_CRASH, "worker %u broke the protocol: %.300s", member->index, text);
     rk_member_event(member, RK_EVENT_BAD);
 }
 
-static void on_timer(void *user)
+void rk_member_timer(void *user)
 {
     struct rk_member *member = user;
     if (member->policy.state == RK_WORKER_BACKOFF) {
         rk_member_event(member, RK_EVENT_TIMER);
     } else if (member->hung_up && member->policy.state != RK_WORKER_KILLED) {
         rk_member_bad(member, "it closed its control socket and did not end");
+    } else if (member->role == RK_ROLE_LEAVING) {
+        member->supervisor->reload.stragglers++;
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_straggled",
+                          "worker %u (pid %d) was replaced and did not finish within %.1f s (--drain-timeout): killed",
+                          member->index, (int)member->pid, seconds(member->supervisor->config->drain_timeout_ns));
+        rk_member_event(member, RK_EVENT_KILL);
     } else if (member->policy.state == RK_WORKER_STARTING) {
         const struct rk_supervisor_config *config = member->supervisor->config;
-        set_failure(member, RK_LOAD_HANG, "plugin %.200s: not ready after %.1f s, still %s; repair it, or %s",
-                    config->plugin_path, seconds(config->start_timeout_ns), rk_worker_stage_name(stage_of(member)),
-                    config->private_fd < 0 ? "raise --start-timeout" : "wait longer for its supervisor");
+        rk_member_failure(member, RK_LOAD_HANG, "plugin %.200s: not ready after %.1f s, still %s; repair it, or %s",
+                          member->plugin->path, seconds(config->start_timeout_ns),
+                          rk_worker_stage_name(stage_of(member)),
+                          config->private_fd < 0 ? "raise --start-timeout" : "wait longer for its supervisor");
         if (member->supervisor->ever_ready)
-            rk_supervisor_say("worker %u is killed: %s", member->index, member->failure.text);
+            rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_killed",
+                              "worker %u is killed: %s", member->index, member->failure.text);
         rk_member_event(member, RK_EVENT_START_TIMEOUT);
     }
 }
@@ -247,12 +218,14 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
     else
         snprintf(how, sizeof(how), "exited with code %d", code);
     if (member->failure.check == RK_LOAD_OK)
-        set_failure(member, RK_LOAD_CRASH, "plugin %.200s: its worker %s while %s; try it with `rask check`",
-                    member->supervisor->config->plugin_path, how, rk_worker_stage_name(stage));
+        rk_member_failure(member, RK_LOAD_CRASH, "plugin %.200s: its worker %s while %s; try it with `rask check`",
+                          member->plugin->path, how, rk_worker_stage_name(stage));
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
     bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready || member->late.killed;
+    if (!wanted && member->role != RK_ROLE_INCOMING) member->supervisor->posts[member->index].past.deaths++;
     if (!wanted && !told)
-        rk_supervisor_say("worker %u (pid %d) %s while %s", member->index, (int)member->pid, how,
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_died",
+                          "worker %u (pid %d) %s while %s", member->index, (int)member->pid, how,
                           rk_worker_stage_name(stage));
 }
 
@@ -263,24 +236,10 @@ static void report_rescues(const struct rk_member *member)
     const struct rk_status_page *page = member->status.base;
     uint64_t rescues = rk_load_relaxed(&page->rescues);
     if (rescues > 0)
-        rk_supervisor_say("worker %u (pid %d) slept through %llu wake-ups and was rescued by its time-out: please "
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "lost_wakes",
+                          "worker %u (pid %d) slept through %llu wake-ups and was rescued by its time-out: please "
                           "report this, and try RASK_BARRIER=fence",
                           member->index, (int)member->pid, (unsigned long long)rescues);
-}
-
-/* Lets go of the process that is gone. */
-static void drop_process(struct rk_member *member)
-{
-    struct rk_reactor *reactor = member->supervisor->reactor;
-    rk_timer_stop(reactor, &member->timer);
-    rk_late_forget(member);
-    rk_peer_close(&member->peer);
-    if (member->pidfd) rk_reactor_unwatch(reactor, member->pidfd->fd);
-    rk_fd_drop(member->pidfd);
-    member->pidfd = NULL;
-    member->pid = 0;
-    rk_segment_finish(&member->control);
-    rk_segment_finish(&member->status);
 }
 
 bool rk_member_reap(struct rk_member *member)
@@ -295,65 +254,79 @@ bool rk_member_reap(struct rk_member *member)
     int signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     int code = info.si_code == CLD_EXITED ? info.si_status : 0;
     uint32_t stage = stage_of(member);
+    struct rk_crash_job crash;
     report_death(member, signal, code, stage);
     report_rescues(member);
-    drop_process(member);
+    rk_crash_note(member, signal, code, &crash);
+    rk_member_process_drop(member);
     uint64_t delay_ns;
     enum rk_policy_event event = member->late.killed ? RK_EVENT_LATE : RK_EVENT_DIED;
     enum rk_policy_action action = step(member, event, &delay_ns);
     rk_lanes_gone(member, signal, code, stage); /* behind WORKERS: nobody who hears of it believes that it serves */
+    if (member->role == RK_ROLE_LEAVING) rk_clients_workers(member->supervisor); /* its successor still does */
     act(member, action, delay_ns);
+    rk_crash_capture(member->supervisor, &crash); /* last: nobody waits for it */
+    rk_member_bury(member);
     rk_supervisor_look(member->supervisor);
     return true;
 }
 
-static void on_pidfd(void *user, int fd, uint32_t events)
+static bool has_process(const struct rk_member *member)
 {
-    (void)fd;
-    (void)events;
-    rk_member_reap(user);
+    return member && member->pid != 0;
 }
 
 bool rk_pool_alive(const struct rk_supervisor *supervisor)
 {
-    for (uint32_t i = 0; supervisor->members && i < supervisor->config->workers; i++)
-        if (supervisor->members[i].pid != 0) return true;
+    for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {
+        const struct rk_post *post = &supervisor->posts[i];
+        if (has_process(post->holder) || has_process(post->incoming) || has_process(post->leaving)) return true;
+    }
     return false;
 }
 
 void rk_pool_tell(struct rk_supervisor *supervisor, enum rk_policy_event event)
 {
     for (uint32_t i = 0; i < supervisor->config->workers; i++) {
+        struct rk_post *post = &supervisor->posts[i];
         if (event == RK_EVENT_START && supervisor->phase != RK_PHASE_STARTING) return; /* failed at once */
-        rk_member_event(&supervisor->members[i], event);
+        rk_member_event(post->holder, event);
+        if (post->incoming) rk_member_event(post->incoming, event);
+        if (post->leaving) rk_member_event(post->leaving, event);
     }
 }
 
 int rk_pool_create(struct rk_supervisor *supervisor)
 {
-    supervisor->members = calloc(supervisor->config->workers, sizeof(*supervisor->members));
-    if (!supervisor->members) return rk_error(-ENOMEM, "no memory for %u workers", supervisor->config->workers);
-    for (uint32_t i = 0; i < supervisor->config->workers; i++) {
-        supervisor->members[i] = (struct rk_member){
-            .supervisor = supervisor,
-            .index = i,
-            .peer = RK_PEER_INIT,
-            .control = RK_SEGMENT_INIT,
-            .status = RK_SEGMENT_INIT,
-        };
-        supervisor->members[i].peer.queued_max = RK_WORKER_QUEUED_MAX;
-        supervisor->members[i].peer.unacked_max = RK_WORKER_UNACKED_MAX;
+    supervisor->chance = rask_now_ns() ^ (uint64_t)getpid() << 32;
+    supervisor->posts = calloc(supervisor->config->workers, sizeof(*supervisor->posts));
+    for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {
+        supervisor->posts[i].holder = rk_member_create(supervisor, i, RK_ROLE_HOLDER, NULL);
+        if (!supervisor->posts[i].holder) break;
+        if (i + 1 == supervisor->config->workers) return 0;
     }
-    return 0;
+    return rk_error(-ENOMEM, "no memory for %u workers", supervisor->config->workers);
+}
+
+static void end_member(struct rk_member *member)
+{
+    if (!member) return;
+    if (member->pid != 0) kill(member->pid, SIGKILL);
+    rk_member_process_drop(member);
+    rk_generation_drop(member->plugin);
+    free(member);
 }
 
 void rk_pool_destroy(struct rk_supervisor *supervisor)
 {
-    for (uint32_t i = 0; supervisor->members && i < supervisor->config->workers; i++) {
-        struct rk_member *member = &supervisor->members[i];
-        if (member->pid != 0) kill(member->pid, SIGKILL);
-        drop_process(member);
+    rk_members_free(supervisor);
+    for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {
+        end_member(supervisor->posts[i].holder);
+        end_member(supervisor->posts[i].incoming);
+        end_member(supervisor->posts[i].leaving);
     }
-    free(supervisor->members);
-    supervisor->members = NULL;
+    free(supervisor->posts);
+    supervisor->posts = NULL;
+    rk_generation_drop(supervisor->generation);
+    rk_generation_drop(supervisor->reload.generation);
 }

@@ -14,8 +14,10 @@ static void on_status(struct rk_member *member, int fd)
     if (member->status.base) {
         close(fd);
         rk_member_bad(member, "it sent its status page twice");
-    } else if (rk_segment_map(&member->status, fd, RK_SEGMENT_STATUS, RK_PAGE_BYTES, false) < 0) {
+    } else if (rk_segment_map(&member->status, fd, RK_SEGMENT_STATUS, RK_PAGE_BYTES, true) < 0) {
         rk_member_bad(member, "%s", rask_last_error());
+    } else {
+        rk_board_member(member);
     }
 }
 
@@ -56,10 +58,14 @@ static void on_ready(struct rk_member *member, const struct rk_message_ready *re
         rk_member_bad(member, "READY while %s", rk_policy_state_name(member->policy.state));
     } else if (!is_table(ready)) {
         rk_member_bad(member, "READY with a bad table of methods");
-    } else if (supervisor->ever_ready && !same_methods(ready, &supervisor->plugin)) {
-        rk_member_bad(member,
-                      "the methods in the plugin's file are not those that the supervisor started with: restart it");
+    } else if (member->plugin->known && !same_methods(ready, &member->plugin->table)) {
+        rk_member_bad(member, "its methods are not those that other workers have of the same file");
+    } else if (supervisor->ever_ready &&
+               rk_generation_check_methods(&supervisor->plugin, ready, &member->failure) < 0) {
+        rk_member_event(member, RK_EVENT_FAILED);
     } else {
+        member->plugin->table = *ready;
+        member->plugin->known = true;
         if (!supervisor->ever_ready) supervisor->plugin = *ready;
         rk_member_event(member, RK_EVENT_READY);
     }
@@ -76,7 +82,9 @@ static void on_failed(struct rk_member *member, const struct rk_message_text *fa
     member->failure.check = known ? failed->reason : RK_LOAD_DLOPEN;
     snprintf(member->failure.text, sizeof(member->failure.text), "%.*s", (int)sizeof(member->failure.text) - 1,
              failed->text);
-    if (member->supervisor->ever_ready) rk_supervisor_say("worker %u: %s", member->index, member->failure.text);
+    if (member->supervisor->ever_ready && member->role == RK_ROLE_HOLDER)
+        rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_not_ready", "worker %u: %s",
+                          member->index, member->failure.text);
     rk_member_event(member, RK_EVENT_FAILED);
 }
 
@@ -84,7 +92,7 @@ static void on_failed(struct rk_member *member, const struct rk_message_text *fa
 static void on_session_bad(struct rk_member *member, const struct rk_message_text *bad)
 {
     struct rk_client *client = rk_client_find(member->supervisor, bad->session);
-    if (client && client->known[member->index] == member->generation)
+    if (client && client->known[member->seat] == member->generation)
         rk_client_end(client, RK_REFUSED_PROTOCOL, "worker %u ended the session: %.400s", member->index, bad->text);
     else if (client || bad->session == 0 || bad->session > member->supervisor->sessions_made)
         rk_member_bad(member, "SESSION_BAD for session %u, which it does not have", bad->session);
@@ -105,6 +113,9 @@ static void on_message(struct rk_member *member, const union rk_any_message *mes
         return;
     case RK_SESSION_BAD:
         on_session_bad(member, &message->text);
+        return;
+    case RK_RECYCLE:
+        rk_recycle_wanted(member, "--max-requests is reached");
         return;
     case RK_LANE_OPENED:
         result = rk_lane_opened(member, &message->lane, fds[0]);
@@ -129,7 +140,8 @@ static void on_lost_fds(struct rk_member *member, const union rk_any_message *me
 {
     uint32_t type = message->head.type;
     if (type == RK_STATUS) {
-        rk_supervisor_say("worker %u: no descriptor is left for its status page, messages will not tell what it did",
+        rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "no_status_page",
+                          "worker %u: no descriptor is left for its status page, messages will not tell what it did",
                           member->index);
         return;
     }
@@ -139,7 +151,7 @@ static void on_lost_fds(struct rk_member *member, const union rk_any_message *me
     }
     uint32_t session = type == RK_SEGMENT ? message->segment.session : message->lane.session;
     struct rk_client *client = rk_client_find(member->supervisor, session);
-    if (client && client->known[member->index] == member->generation) rk_client_end_for_files(client);
+    if (client && client->known[member->seat] == member->generation) rk_client_end_for_files(client);
 }
 
 void rk_member_receive(struct rk_member *member, unsigned limit)

@@ -21,6 +21,10 @@ static const struct subcommand {
     {"methods", cmd_methods, "list what a supervisor or a plugin offers"},
     {"poison", cmd_poison, "list or forget requests that killed workers"},
     {"check", cmd_check, "say whether a plugin loads, and if not, why"},
+    {"replay", cmd_replay, "run a request again that a worker crashed on, also under gdb"},
+    {"crashes", cmd_crashes, "list the requests that workers crashed on"},
+    {"stats", cmd_stats, "show what a supervisor and its workers do"},
+    {"reload", cmd_reload, "replace the workers of a supervisor without an error for anybody"},
     {"bench", cmd_bench, "measure latency and throughput against this machine's floor"},
     {"doctor", cmd_doctor, "say what this machine offers and what to change"},
 };
@@ -110,7 +114,9 @@ static int help_command(const char *name)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        rk_complain("a command is missing: run, call, methods, poison, check, bench or doctor (see \"rask --help\")");
+        rk_complain("a command is missing: run, call, methods, poison, check, replay, crashes, stats, reload, bench or "
+                    "doctor (see "
+                    "\"rask --help\")");
         return RK_EXIT_USAGE;
     }
     const char *name = argv[1];

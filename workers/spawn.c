@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* Forks one worker and carries it through its stages: checking, loading, opening, serving.
  *
- * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM and SIGINT
- * are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
+ * In the child everything of the supervisor's is dropped first: its ring, its descriptors, its signals. SIGTERM, SIGINT and
+ * SIGHUP are ignored, because service managers and terminals send them to the whole group, and a worker must finish what it
  * has when the supervisor says so; SIGPIPE, because a log reader that went away must not look like a crash. What the
  * plugin prints goes to standard error: standard output belongs to the supervisor's one line. */
 #include "spawn.h"
 #include "bell.h"
 #include "control.h"
+#include "crash.h"
 #include "exit_codes.h"
 #include "loader.h"
+#include "log.h"
+#include "sandbox.h"
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,14 +38,27 @@ static void close_between(unsigned first, unsigned last)
     for (unsigned fd = first; fd <= last && fd < FD_TRIED_MAX; fd++) close((int)fd);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+void rk_close_all_but(int *kept, unsigned count)
+{
+    unsigned next = STDERR_FILENO + 1;
+    qsort(kept, count, sizeof(*kept), by_number);
+    for (unsigned i = 0; i < count; i++) {
+        if (kept[i] < (int)next) continue;
+        close_between(next, (unsigned)kept[i] - 1);
+        next = (unsigned)kept[i] + 1;
+    }
+    close_between(next, ~0u);
+}
+
 void rk_close_others(int a, int b)
 {
-    int lower = a < b ? a : b, higher = a < b ? b : a;
-    unsigned low = (unsigned)(lower > STDERR_FILENO ? lower : STDERR_FILENO);
-    unsigned high = (unsigned)(higher > STDERR_FILENO ? higher : STDERR_FILENO);
-    close_between(STDERR_FILENO + 1, low - 1);
-    close_between(low + 1, high - 1);
-    close_between(high + 1, ~0u);
+    int kept[] = {a, b};
+    rk_close_all_but(kept, 2);
 }
 
 static void reset_signals(void)
@@ -50,6 +68,7 @@ static void reset_signals(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     sigset_t none;
     sigemptyset(&none);
@@ -65,6 +84,17 @@ static void redirect_standard_streams(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
+__attribute__((format(printf, 4, 5))) static void say(const struct rk_spawn_config *config, int level,
+                                                      const char *event, const char *format, ...)
+{
+    char who[32];
+    va_list arguments;
+    snprintf(who, sizeof(who), "rask worker %u", config->index);
+    va_start(arguments, format);
+    rk_log_list(level, who, config->index, event, format, arguments);
+    va_end(arguments);
+}
+
 static void pin(const struct rk_spawn_config *config)
 {
     if (config->cpu == RK_CPU_ANY) return;
@@ -72,8 +102,8 @@ static void pin(const struct rk_spawn_config *config)
     CPU_ZERO(&set);
     CPU_SET((size_t)config->cpu, &set);
     if (sched_setaffinity(0, sizeof(set), &set) < 0)
-        fprintf(stderr, "rask worker %u: cannot run on processor %d: %s; it runs anywhere\n", config->index,
-                config->cpu, strerror(errno));
+        say(config, RASK_LOG_WARNING, "pin_failed", "cannot run on processor %d: %s; it runs anywhere", config->cpu,
+            strerror(errno));
 }
 
 /* A worker never outlives its supervisor. The signal is set first and the parent looked at afterwards: a supervisor that
@@ -88,10 +118,12 @@ static void enter_child(const struct rk_spawn_config *config, pid_t parent, int 
     char name[16];
     tie_to_parent(parent);
     rk_reactor_forget(config->reactor);
-    rk_close_others(socket, config->control_word_fd);
+    int kept[] = {socket, config->control_word_fd, config->crash_fd, config->plugin_fd};
+    rk_close_all_but(kept, 4);
     reset_signals();
     redirect_standard_streams();
     setrlimit(RLIMIT_NOFILE, &config->files);
+    rk_log_enter_worker(config->index);
     snprintf(name, sizeof(name), "rask-worker-%u", config->index % RASK_WORKERS_MAX);
     prctl(PR_SET_NAME, name);
 }
@@ -130,9 +162,11 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
     struct rk_load_error error = {.check = RK_LOAD_OK};
     const struct rask_plugin *plugin = NULL;
     rk_worker_stage(worker, RK_STAGE_CHECKING);
-    if (rk_plugin_inspect(config->plugin_path, &error) < 0) fail(socket, &error);
+    if (rk_plugin_inspect_copy(config->plugin_path, config->plugin_fd, &error) < 0) fail(socket, &error);
     rk_worker_stage(worker, RK_STAGE_LOADING);
-    if (rk_plugin_load(config->plugin_path, config->settings, &plugin, &error) < 0) fail(socket, &error);
+    if (rk_plugin_load_copy(config->plugin_path, config->plugin_fd, config->settings, &plugin, &error) < 0)
+        fail(socket, &error);
+    close(config->plugin_fd);
     rk_worker_stage(worker, RK_STAGE_OPENING);
     int result = rk_worker_open(worker, plugin);
     if (result != 0) {
@@ -143,6 +177,20 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
         fail(socket, &error);
     }
     return plugin;
+}
+
+/* Before any code of the plugin runs. A change of user clears the death signal. */
+static void confine(const struct rk_spawn_config *config, pid_t parent, int socket)
+{
+    struct rk_load_error error = {.check = RK_LOAD_OPEN};
+    if (rk_worker_confine(config->limits, error.text, sizeof(error.text)) < 0) fail(socket, &error);
+    tie_to_parent(parent);
+}
+
+/* A tenth less at most, so that workers which started together are not replaced together. */
+static uint64_t with_jitter(uint64_t requests_max, uint32_t chance)
+{
+    return requests_max - chance % (requests_max / 10 + 1);
 }
 
 __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *config, pid_t parent, int socket)
@@ -157,16 +205,19 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         .control_word_fd = config->control_word_fd,
         .membarrier = rk_membarrier_register(),
         .plugin_path = config->plugin_path,
+        .requests_max = with_jitter(config->limits->requests_max, config->chance),
         .settings = config->settings,
     };
     struct rk_worker *worker = NULL;
     int result = rk_worker_create(&worker, &worker_config);
     if (result < 0) {
-        fprintf(stderr, "rask worker %u: cannot start: %s\n", config->index, strerror(-result));
+        say(config, RASK_LOG_ERROR, "start_failed", "cannot start: %s", strerror(-result));
         _exit(RK_EXIT_UNAVAILABLE);
     }
     pin(config); /* only now: the spin budget follows from the processors of the whole pool, not from this one */
+    confine(config, parent, socket);
     const struct rask_plugin *plugin = bring_up(worker, config, socket);
+    if (config->crash_fd >= 0) rk_crash_watch(worker, config->crash_fd, config->crash_payload_bytes);
     if (send_ready(socket, plugin, worker_config.membarrier) < 0) _exit(RK_EXIT_UNAVAILABLE);
     int code = rk_worker_serve(worker);
     rk_worker_destroy(worker);

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exit_codes.h"
+#include "notify.h"
 #include "spawn.h"
 #include "supervisor_state.h"
 #include <errno.h>
@@ -29,21 +30,36 @@
 #define LAST_WORDS_NS 1000000000u
 /* Out of descriptors: do not even look at the listener for this long. */
 #define ACCEPT_PAUSE_NS 100000000u
+/* Standard error was full: try again after this long. */
+#define LOG_RETRY_NS 1000000000u
 #define ROUND_ACCEPTS_MAX 16u
 /* Descriptors that newcomers do not get, unless that is over a quarter of all. */
 #define FILES_KEPT 32u
-#define FILES_KEPT_PER_WORKER 2u
+#define FILES_KEPT_PER_WORKER 8u /* four, and a reload has twice as many workers for a while */
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
-void rk_supervisor_say(const char *format, ...)
+/* Lines were dropped: somebody should hear of it once there is room, also when nothing else happens. */
+static void on_log_timer(void *user)
 {
-    char text[1024];
+    struct rk_supervisor *supervisor = user;
+    if (!rk_log_settle())
+        rk_timer_start(supervisor->reactor, &supervisor->log_timer, rk_deadline_after(LOG_RETRY_NS), on_log_timer,
+                       supervisor);
+}
+
+void rk_supervisor_log(struct rk_supervisor *supervisor, int level, uint32_t worker, const char *event,
+                       const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    rk_log_list(level, "rask run", worker, event, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "rask run: %s\n", text); /* in one piece, workers write there, too */
+    if (!supervisor->reactor || !rk_log_owes()) return;
+    rk_board_pool(supervisor);
+    if (!supervisor->log_timer.armed)
+        rk_timer_start(supervisor->reactor, &supervisor->log_timer, rk_deadline_after(LOG_RETRY_NS), on_log_timer,
+                       supervisor);
 }
 
 static void on_end_timer(void *user);
@@ -81,7 +97,8 @@ void rk_supervisor_look(struct rk_supervisor *supervisor)
 /* A drain that takes too long is forced; whatever takes too long after that is left behind. */
 static void force(struct rk_supervisor *supervisor, const char *why)
 {
-    rk_supervisor_say("%s: the workers that still run are killed", why);
+    rk_supervisor_log(supervisor, RASK_LOG_WARNING, RK_LOG_NO_WORKER, "forced",
+                      "%s: the workers that still run are killed", why);
     supervisor->exit_code = RK_EXIT_FORCED;
     rk_pool_tell(supervisor, RK_EVENT_KILL);
     start_end_timer(supervisor, LAST_WORDS_NS);
@@ -107,6 +124,8 @@ static void stop_listening(struct rk_supervisor *supervisor)
 static void drain(struct rk_supervisor *supervisor)
 {
     supervisor->phase = RK_PHASE_DRAINING;
+    rk_board_pool(supervisor);
+    rk_notify("STOPPING=1");
     stop_listening(supervisor);
     rk_clients_shutdown(supervisor); /* before the workers: what has not started is taken back */
     rk_pool_tell(supervisor, RK_EVENT_DRAIN);
@@ -115,20 +134,34 @@ static void drain(struct rk_supervisor *supervisor)
     rk_supervisor_look(supervisor);
 }
 
+static void on_end_signal(struct rk_supervisor *supervisor)
+{
+    uint64_t now_ns = rask_now_ns();
+    if (supervisor->phase < RK_PHASE_DRAINING) {
+        supervisor->signal_ns = now_ns;
+        drain(supervisor);
+    } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
+               now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
+        force(supervisor, "a second signal came");
+    }
+}
+
+/* SIGHUP also says that the terminal is gone: from the kernel, or passed on by a shell. */
+static bool lost_terminal(const struct rk_supervisor *supervisor, const struct signalfd_siginfo *info)
+{
+    return supervisor->has_terminal && (info->ssi_code == SI_KERNEL || !isatty(STDERR_FILENO));
+}
+
 static void on_signal(void *user, int fd, uint32_t events)
 {
     struct rk_supervisor *supervisor = user;
     struct signalfd_siginfo info;
     (void)events;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        uint64_t now_ns = rask_now_ns();
-        if (supervisor->phase < RK_PHASE_DRAINING) {
-            supervisor->signal_ns = now_ns;
-            drain(supervisor);
-        } else if (supervisor->phase == RK_PHASE_DRAINING && rk_pool_alive(supervisor) &&
-                   now_ns - supervisor->signal_ns >= SAME_SIGNAL_NS) {
-            force(supervisor, "a second signal came");
-        }
+        if (info.ssi_signo == SIGHUP && !lost_terminal(supervisor, &info))
+            rk_reload_signal(supervisor);
+        else
+            on_end_signal(supervisor);
     }
 }
 
@@ -136,17 +169,20 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
 {
     supervisor->ever_ready = true;
     supervisor->phase = RK_PHASE_SERVING;
+    rk_board_pool(supervisor);
     if (supervisor->listener.fd >= 0) {
         printf("ready %s\n", supervisor->listener.path);
         fflush(stdout);
     }
+    rk_notify("READY=1");
     rk_clients_welcome(supervisor);
 }
 
 void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text)
 {
     if (supervisor->phase != RK_PHASE_STARTING) return;
-    if (supervisor->config->private_fd < 0) rk_supervisor_say("%s", text); /* else the client says it */
+    if (supervisor->config->private_fd < 0) /* else the client says it */
+        rk_supervisor_log(supervisor, RASK_LOG_ERROR, RK_LOG_NO_WORKER, "start_failed", "%s", text);
     supervisor->phase = RK_PHASE_FAILING;
     supervisor->exit_code = exit_code;
     supervisor->failure_reason = reason;
@@ -207,6 +243,12 @@ static void raise_file_limit(struct rk_supervisor *supervisor)
     setrlimit(RLIMIT_NOFILE, &raised);
 }
 
+uint32_t rk_chance(struct rk_supervisor *supervisor)
+{
+    supervisor->chance = supervisor->chance * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(supervisor->chance >> 32);
+}
+
 bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose)
 {
     struct rlimit limit; /* as it is now: prlimit(1) may have changed it */
@@ -221,11 +263,14 @@ bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_file
 static int take_signals(struct rk_supervisor *supervisor)
 {
     sigset_t set;
+    supervisor->has_terminal = isatty(STDERR_FILENO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like others */
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     supervisor->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (supervisor->signal_fd < 0) return rk_error(-errno, "signalfd: %s", strerror(errno));
@@ -237,8 +282,10 @@ static int open_doors(struct rk_supervisor *supervisor)
     const struct rk_supervisor_config *config = supervisor->config;
     if (config->private_fd < 0) {
         int result = rk_listener_open(&supervisor->listener, config->socket_path);
-        if (result == 0) watch_listener(supervisor);
-        return result;
+        if (result < 0) return result;
+        rk_board_place(supervisor);
+        watch_listener(supervisor);
+        return 0;
     }
     if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
         return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
@@ -250,18 +297,23 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
 {
     char why[256];
     *exit_code = RK_EXIT_UNAVAILABLE;
+    rk_notify_init();
     occupy_standard_streams();
     rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
+    rk_log_open(supervisor->config->log_level, supervisor->config->log_format);
     raise_file_limit(supervisor);
     if (!rk_membarrier_register() && !rk_fence_wanted() && supervisor->config->private_fd < 0) /* workers inherit it */
-        rk_supervisor_say("barrier: fences on both sides of every message, because the kernel refuses membarrier");
+        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "barrier",
+                          "barrier: fences on both sides of every message, because the kernel refuses membarrier");
     int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));
     if (result == -EINVAL) *exit_code = RK_EXIT_CONFIG;
     if (result < 0) return result;
     bool fell_back = rk_reactor_engine(supervisor->reactor) == RK_ENGINE_CLASSIC &&
                      supervisor->config->engine == RK_ENGINE_AUTO && !getenv("RASK_ENGINE");
-    if (fell_back && supervisor->config->private_fd < 0) rk_supervisor_say("engine: %s", why);
+    if (fell_back && supervisor->config->private_fd < 0)
+        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "engine", "engine: %s", why);
     result = take_signals(supervisor);
+    if (result == 0) result = rk_board_create(supervisor);
     if (result == 0) result = rk_pool_create(supervisor);
     if (result < 0) return result;
     *exit_code = RK_EXIT_CONFIG;
@@ -274,11 +326,36 @@ static void finish(struct rk_supervisor *supervisor)
     stop_listening(supervisor);
     while (supervisor->clients) rk_client_destroy(supervisor->clients);
     rk_pool_destroy(supervisor);
+    rk_crash_finish(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
     rk_timer_stop(supervisor->reactor, &supervisor->late_timer);
     rk_timer_stop(supervisor->reactor, &supervisor->poison_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->log_timer);
+    rk_log_settle();
+    rk_board_destroy(supervisor);
+    rk_timer_stop(supervisor->reactor, &supervisor->recycle_timer);
     if (supervisor->signal_fd >= 0) close(supervisor->signal_fd);
     rk_reactor_destroy(supervisor->reactor);
+}
+
+static void start(struct rk_supervisor *supervisor)
+{
+    struct rk_load_error error;
+    if (supervisor->config->plugin_error) {
+        rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
+        return;
+    }
+    if (rk_generation_create(&supervisor->generation, supervisor->config->plugin_path, 1, &error) < 0) {
+        bool plugin = error.check != RK_LOAD_OK;
+        rk_supervisor_fail(supervisor, plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY,
+                           plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE, error.text);
+        return;
+    }
+    supervisor->generations_made = 1;
+    for (uint32_t i = 0; i < supervisor->config->workers; i++)
+        rk_holder(supervisor, i)->plugin = rk_generation_use(supervisor->generation);
+    rk_pool_tell(supervisor, RK_EVENT_START);
+    rk_recycle_start(supervisor);
 }
 
 static int supervise(struct rk_supervisor *supervisor)
@@ -286,17 +363,15 @@ static int supervise(struct rk_supervisor *supervisor)
     int exit_code;
     int result = set_up(supervisor, &exit_code);
     if (result == 0) {
-        if (supervisor->config->plugin_error)
-            rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
-        else
-            rk_pool_tell(supervisor, RK_EVENT_START);
+        start(supervisor);
         rk_late_start(supervisor);
         result = rk_reactor_run(supervisor->reactor);
         if (result == 0) return supervisor->exit_code;
         rk_error(result, "the event loop failed: %s", strerror(-result));
         exit_code = RK_EXIT_UNAVAILABLE;
     }
-    rk_supervisor_say("%s", rask_last_error()[0] != '\0' ? rask_last_error() : strerror(-result));
+    rk_supervisor_log(supervisor, RASK_LOG_ERROR, RK_LOG_NO_WORKER, "failed", "%s",
+                      rask_last_error()[0] != '\0' ? rask_last_error() : strerror(-result));
     return exit_code;
 }
 
@@ -306,6 +381,7 @@ int rk_supervisor_run(const struct rk_supervisor_config *config)
     if (!supervisor) return RK_EXIT_UNAVAILABLE;
     supervisor->config = config;
     supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
+    supervisor->board = (struct rk_segment)RK_SEGMENT_INIT;
     supervisor->signal_fd = -1;
     supervisor->poisons.ttl_ns = config->poison_ttl_ns;
     supervisor->lanes = config->workers + (config->workers / 4 > 2 ? config->workers / 4 : 2);

@@ -4,7 +4,11 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "crash.h"
+#include "log.h"
+#include "policy.h"
 #include "reactor.h"
+#include "worker_limits.h"
 #include <stdint.h>
 
 #define RK_START_TIMEOUT_NS_DEFAULT 10000000000u
@@ -23,6 +27,11 @@ struct rk_supervisor_config {
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;
+    int log_level; /* enum rask_log_level: the last one that is shown */
+    enum rk_log_format log_format;
+    struct rk_crash_config crash;
+    struct rk_restart_limit restart_limit;
+    struct rk_worker_limits limits;
     uint64_t kill_grace_ns;      /* from a deadline that passed inside a handler to the end of its worker */
     uint64_t request_timeout_ns; /* 0: none */
     uint64_t poison_ttl_ns;      /* 0: nothing is poisoned */

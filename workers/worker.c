@@ -24,6 +24,7 @@ int rk_worker_create(struct rk_worker **out, const struct rk_worker_config *conf
     struct rk_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL) return -ENOMEM;
     worker->config = *config;
+    worker->spent_epoch = config->requests_max ? 2 * config->requests_max : UINT64_MAX;
     worker->control = (struct rk_segment)RK_SEGMENT_INIT;
     worker->status = (struct rk_segment)RK_SEGMENT_INIT;
     worker->message = malloc(sizeof *worker->message);
@@ -42,6 +43,8 @@ int rk_worker_create(struct rk_worker **out, const struct rk_worker_config *conf
     worker->page->index = config->index;
     worker->handling.epoch = &worker->page->epoch;
     worker->handling.stop = &((const struct rk_control_page *)worker->control.base)->stop_epoch;
+    worker->page->sample_every = RK_SAMPLE_EVERY;
+    worker->until_sample = 1; /* the first one is, so that there is a figure soon */
     rk_ladder_init(&worker->ladder, config->wait_mode, config->parties);
     result = send_status(worker);
     if (result != 0) goto fail;

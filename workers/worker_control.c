@@ -146,6 +146,14 @@ static void acknowledge(struct rk_worker *worker)
     send_up(worker, &ack, NULL, 0);
 }
 
+void rk_worker_ask_replacement(struct rk_worker *worker)
+{
+    struct rk_message ask;
+    worker->spent_epoch = UINT64_MAX;
+    rk_message_init(&ask, RK_RECYCLE, sizeof ask);
+    send_up(worker, &ask, NULL, 0);
+}
+
 /** The message came, its descriptors did not fit: only the session it was about suffers. */
 static void on_lost_descriptors(struct rk_worker *worker, const union rk_any_message *message)
 {

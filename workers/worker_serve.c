@@ -6,6 +6,7 @@
  * quantum and others have work. With one session attached no clock is read. */
 #include "clock.h"
 #include "error.h"
+#include "log.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <sched.h>
@@ -17,6 +18,9 @@
 #define TURN_REQUESTS_MAX 256u
 /** A sleeping worker looks by itself this often; what it finds then was a lost wake-up and is counted. */
 #define RESCUE_NS 2000000000u
+/** When it stops: how long it waits for a segment that was announced, and how often it looks. */
+#define FINISH_NS 1000000000u
+#define FINISH_LOOK_NS 10000000u
 #define EXIT_FORKED 125
 #define SNAPSHOT_BYTES_MIN 4096u
 
@@ -56,7 +60,9 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     page->ticket = served->position << 32 | handling->ticket; /* where crash capture finds the request */
     /* SYNC R9 release: pairs with the readers of the status page */
     rk_store_release(&page->epoch, epoch + 1);
-    int code = worker->plugin->methods[handling->method].handle(&handling->call);
+    int code = RK_LIKELY(--worker->until_sample != 0)
+                   ? worker->plugin->methods[handling->method].handle(&handling->call)
+                   : rk_worker_sample(worker);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
@@ -76,6 +82,12 @@ static uint32_t refusal(struct rk_worker *worker, const struct rk_served *served
     return handling->call.request != NULL ? RASK_OK : RASK_OVERLOADED;
 }
 
+static void refuse(struct rk_worker *worker, struct rk_served *served, uint32_t status)
+{
+    rk_store_relaxed(&worker->page->refused, worker->page->refused + 1);
+    rk_served_refuse(served, &worker->handling, status);
+}
+
 /** The next request of a session, if there is one. False: nothing done, or the session is gone. */
 static bool serve_next(struct rk_worker *worker, struct rk_served *served)
 {
@@ -86,7 +98,7 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         if (RK_LIKELY(refused == RASK_OK))
             handle(worker, served);
         else
-            rk_served_refuse(served, &worker->handling, refused);
+            refuse(worker, served, refused);
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);
     } else if (taken == RK_TAKE_BAD) {
@@ -154,6 +166,15 @@ static bool anything(const struct rk_worker *worker)
     return false;
 }
 
+/** Nothing to do is the time to say what went unsaid. */
+static void before_sleep(struct rk_worker *worker)
+{
+    rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
+    if (worker->page->queue_depth != 0) rk_store_relaxed(&worker->page->queue_depth, 0);
+    if (rk_log_owes()) rk_log_settle();
+    rk_store_relaxed(&worker->page->log_dropped, rk_log_dropped());
+}
+
 /** Announce on every open session and note its bell. Returns how many words there are; `*heavy`: which barrier. */
 static uint32_t announce(struct rk_worker *worker, bool *heavy)
 {
@@ -172,7 +193,7 @@ static uint32_t announce(struct rk_worker *worker, bool *heavy)
 }
 
 /** One system call for the supervisor's word, every session's bell and the time limit. The limit is set once per RESCUE_NS
- * and not per sleep, so that a sleep needs no clock. */
+ * and not per sleep, so that falling asleep needs no clock. */
 static int sleep_on(struct rk_worker *worker, uint32_t count)
 {
     if (worker->rescue_ns == 0) worker->rescue_ns = rk_deadline_after(RESCUE_NS);
@@ -200,9 +221,10 @@ static void park(struct rk_worker *worker, bool first)
     rk_nap_barrier(heavy);
     if (!anything(worker)) {
         uint64_t start_ns = first && rk_ladder_times(&worker->ladder) ? rask_now_ns() : 0;
-        rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
+        before_sleep(worker);
         int result = sleep_on(worker, count);
-        if (first) rk_ladder_slept(&worker->ladder, start_ns != 0 ? rask_now_ns() - start_ns : 0);
+        uint64_t woke_ns = rk_worker_woke(worker);
+        if (first) rk_ladder_slept(&worker->ladder, start_ns != 0 ? woke_ns - start_ns : 0);
         if (result == -ETIMEDOUT) look_after_timeout(worker, count);
     }
     for (uint32_t i = 0; i < worker->session_count; i++)
@@ -231,11 +253,34 @@ static void spin(const struct rk_worker *worker, uint32_t looks)
     for (uint32_t i = 0; i < looks && !anything(worker); i++) rk_pause();
 }
 
+/** A request that was entered and waits for its segment is not left behind: its sender could not know whether it ran. */
+static void finish_entered(struct rk_worker *worker)
+{
+    uint64_t deadline_ns = 0;
+    for (uint32_t i = 0; i < worker->session_count;) {
+        struct rk_served *served = worker->sessions[i];
+        if (!served->open || !served->stalled) {
+            i++;
+            continue;
+        }
+        if (deadline_ns == 0) deadline_ns = rk_deadline_after(FINISH_NS);
+        if (rask_now_ns() >= deadline_ns) return;
+        uint32_t count = worker->session_count;
+        struct rk_wait_word word = {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
+        rk_bell_wait(&word, 1, rk_deadline_after(FINISH_LOOK_NS));
+        rk_worker_control(worker);
+        if (worker->session_count == count && worker->sessions[i] == served && !served->stalled)
+            serve_next(worker, served);
+        if (worker->session_count != count) i = 0; /* they have moved */
+    }
+}
+
 int rk_worker_serve(struct rk_worker *worker)
 {
     const struct rk_ladder *ladder = &worker->ladder;
     uint32_t yields = 0;
     bool slept = false;
+    rk_worker_woke(worker);
     rk_worker_stage(worker, RK_STAGE_SERVING);
     for (;;) {
         bool spins = rk_ladder_spins(ladder) && !slept;
@@ -246,6 +291,7 @@ int rk_worker_serve(struct rk_worker *worker)
             if (!slept) note_awake(worker, spins, yields > 0);
             slept = false;
             yields = 0;
+            if (RK_UNLIKELY(worker->epoch >= worker->spent_epoch)) rk_worker_ask_replacement(worker);
         } else if (ladder->spins == UINT32_MAX) {
             continue;
         } else if (spins && yields < ladder->yields) {
@@ -257,6 +303,7 @@ int rk_worker_serve(struct rk_worker *worker)
             yields = 0;
         }
     }
+    finish_entered(worker);
     rk_worker_stage(worker, RK_STAGE_DRAINING);
     if (worker->plugin->drain != NULL) worker->plugin->drain(worker->plugin_state);
     if (worker->plugin->close != NULL) worker->plugin->close(worker->plugin_state);

@@ -19,6 +19,8 @@ struct rk_worker {
     struct rk_handling handling; /* the request in hand */
     bool shares_requests;        /* the plugin copes with request bytes that change */
     uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
+    uint32_t until_sample;       /* requests until one is timed */
+    uint64_t spent_epoch;        /* from here on it wants to be replaced */
     struct rk_ladder ladder;
     struct rk_nap nap;
     uint64_t rescue_ns;        /* when the next bounded sleep ends at the latest; 0: not set yet */
@@ -48,6 +50,15 @@ static inline bool rk_worker_called(const struct rk_worker *worker)
 
 /** Receive and act on every message that waits. Sets `stopping` on SHUTDOWN and when the supervisor is gone. */
 void rk_worker_control(struct rk_worker *worker);
+
+/** Run the handler of the request in hand, timed (sample.c). Returns what it returned. */
+int rk_worker_sample(struct rk_worker *worker);
+
+/** Look at the clock between two requests: the next one cannot have begun before. Returns what it says. */
+uint64_t rk_worker_woke(struct rk_worker *worker);
+
+/** It has handled as many requests as it should: ask the supervisor for a successor, once. */
+void rk_worker_ask_replacement(struct rk_worker *worker);
 
 /** End a session whose client broke the rules, and tell the supervisor why. */
 void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const char *why);

@@ -168,9 +168,10 @@ struct rask_request {
 
 /** Options of one request. */
 struct rask_request_options {
-    uint32_t size;        /**< sizeof(struct rask_request_options) */
-    uint32_t flags;       /**< RASK_SUBMIT_MORE, RASK_REQUEST_IDEMPOTENT */
-    uint64_t deadline_ns; /**< absolute, CLOCK_MONOTONIC; 0: none, and then neither side reads a clock for it. A handler that
+    uint32_t size;  /**< sizeof(struct rask_request_options) */
+    uint32_t flags; /**< RASK_SUBMIT_MORE, RASK_REQUEST_IDEMPOTENT */
+    uint64_t
+        deadline_ns; /**< absolute, CLOCK_MONOTONIC; 0: none, and then neither side reads a clock for it. A handler that
                                is still in the request then is asked to stop, and its worker killed a little later
                                (`rask run --kill-grace`) */
     uint64_t key; /**< 0: none. Requests of this session with the same key go to one worker, in the order in which they
@@ -294,6 +295,11 @@ int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn
 
 /** CLOCK_MONOTONIC now, in ns: add a duration to make a deadline. any thread, signal-safe. */
 uint64_t rask_now_ns(void);
+
+/** The file to which the supervisor saves the last crash that ended a request of this session (RASK_CRASHED), for
+ * `rask replay`. It is complete a few milliseconds after the completion. Empty when there was none, when nothing is saved, or
+ * when the path has over 255 bytes. Valid until the next call with this session. session thread, no-block. */
+const char *rask_crash_file(const struct rask *s);
 
 /** The socket used when none is named: /run/rask/default.sock for root, else $XDG_RUNTIME_DIR/rask/default.sock, else
  * /tmp/rask-UID/default.sock. Writes at most `bytes` bytes; -ENAMETOOLONG if it does not fit. any thread. */

@@ -298,7 +298,7 @@ static void test_sessions_and_lanes_fit_in_memory(void **state)
     struct rask *s = kit_connect(&server, NULL);
     rask_info(s, &info);
     uint64_t bare_bytes = info.bytes_mapped;
-    for (unsigned round = 0; round < 20 && info.lanes_open < 64; round++) {
+    for (unsigned round = 0; round < 200 && info.lanes_open < 64; round++) {
         for (unsigned i = 0; i < CALLS; i++) {
             struct rask_request request;
             assert_int_equal(rask_reserve(s, 1, &request), 0);

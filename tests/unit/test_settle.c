@@ -143,7 +143,7 @@ static void late_skip(bool released)
 {
     struct rask_completion done;
     struct forged_lane *lane = forged_alone(NULL);
-    uint64_t ticket = submit(BLOCK, 1, rask_now_ns() + 2 * MS, NULL);
+    uint64_t ticket = submit(BLOCK, 1, rask_now_ns() + 50 * MS, NULL);
     const struct rk_request_slot *slot = forged_take(lane);
     ends_as(ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE, &done);
     if (released) rask_release(forged.session, &done);

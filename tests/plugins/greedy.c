@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Takes what it should not: each method answers with the errno of its attempt as a decimal number, 0 when it succeeded. */
+#include <errno.h>
+#include <fcntl.h>
+#include <rask/plugin.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LEAK_BYTES (4u << 20)
+
+static int answer(struct rask_call *call, int number)
+{
+    char *reply = rask_reserve_reply(call, 12);
+    if (!reply) return ENOMEM;
+    return rask_reply(call, (size_t)snprintf(reply, 12, "%d", number));
+}
+
+static int leak_memory(struct rask_call *call)
+{
+    static char *volatile last;
+    char *bytes = malloc(LEAK_BYTES);
+    if (bytes) memset(bytes, 1, LEAK_BYTES);
+    last = bytes;
+    return answer(call, last ? 0 : ENOMEM);
+}
+
+static int leak_file(struct rask_call *call)
+{
+    return answer(call, open("/dev/null", O_RDONLY) < 0 ? errno : 0);
+}
+
+static int process(struct rask_call *call)
+{
+    return answer(call, (int)getpid());
+}
+
+static int user(struct rask_call *call)
+{
+    return answer(call, (int)(getuid() == geteuid() && getgid() == getegid() ? getuid() : 0));
+}
+
+static int privileges(struct rask_call *call)
+{
+    return answer(call, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+}
+
+static int program(struct rask_call *call)
+{
+    int status[2];
+    if (pipe2(status, O_CLOEXEC) < 0) return errno;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/true", "true", (char *)NULL);
+        int error = errno;
+        ssize_t ignored = write(status[1], &error, sizeof(error));
+        (void)ignored;
+        _exit(1);
+    }
+    int error = 0;
+    close(status[1]);
+    ssize_t got = read(status[0], &error, sizeof(error));
+    close(status[0]);
+    waitpid(pid, NULL, 0);
+    return answer(call, got == (ssize_t)sizeof(error) ? error : 0);
+}
+
+static int network(struct rask_call *call)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error = fd < 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    return answer(call, error);
+}
+
+static int trace(struct rask_call *call)
+{
+    return answer(call, ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) < 0 ? errno : 0);
+}
+
+static int signal_parent(struct rask_call *call)
+{
+    return answer(call, kill(getppid(), 0) < 0 ? errno : 0);
+}
+
+static int ring(struct rask_call *call)
+{
+    return answer(call, syscall(SYS_io_uring_setup, 0, NULL) < 0 ? errno : 0);
+}
+
+static int path_of(const struct rask_call *call, char path[256])
+{
+    if (call->request_bytes > 255) return ENAMETOOLONG;
+    memcpy(path, call->request, call->request_bytes);
+    path[call->request_bytes] = '\0';
+    return 0;
+}
+
+static int write_file(struct rask_call *call)
+{
+    char path[256];
+    int error = path_of(call, path);
+    if (error) return error;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    error = fd < 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    return answer(call, error);
+}
+
+static int read_file(struct rask_call *call)
+{
+    char path[256];
+    int error = path_of(call, path);
+    if (error) return error;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    error = fd < 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    return answer(call, error);
+}
+
+static const struct rask_method methods[] = {
+    {.name = "leak_memory", .handle = leak_memory}, {.name = "leak_file", .handle = leak_file},
+    {.name = "process", .handle = process},         {.name = "user", .handle = user},
+    {.name = "privileges", .handle = privileges},   {.name = "program", .handle = program},
+    {.name = "network", .handle = network},         {.name = "trace", .handle = trace},
+    {.name = "signal", .handle = signal_parent},    {.name = "ring", .handle = ring},
+    {.name = "write_file", .handle = write_file},   {.name = "read_file", .handle = read_file},
+};
+
+RASK_PLUGIN_SYMBOL = {
+    .abi = RASK_PLUGIN_ABI,
+    .size = sizeof(struct rask_plugin),
+    .name = "greedy",
+    .version = "1",
+    .methods = methods,
+    .method_count = sizeof(methods) / sizeof(methods[0]),
+};

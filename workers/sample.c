@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* One request in RK_SAMPLE_EVERY is timed, and what waits behind it counted. All of it is figures for tools; a request that is
+ * not sampled costs a decrement and a branch. Runs in the serve loop, before and after a handler. */
+#include "clock.h"
+#include "log.h"
+#include "worker_state.h"
+
+static uint32_t bucket_of(uint64_t ns)
+{
+    uint32_t bucket = ns > 1 ? 63u - (uint32_t)__builtin_clzll(ns) : 0;
+    return bucket < RK_SERVICE_BUCKETS ? bucket : RK_SERVICE_BUCKETS - 1;
+}
+
+/** Published requests from `slot` on, at most RK_DEPTH_MAX. `next` comes from the client and is checked. */
+static uint32_t waiting(const struct rk_served *served, const struct rk_request_slot *slot, uint64_t position)
+{
+    uint32_t count = 0;
+    /* SYNC R1 acquire: pairs with rk_lane_publish */
+    while (count < RK_DEPTH_MAX && rk_load_acquire(&slot->sequence) == position + 1 + count) {
+        uint32_t next = rk_load_relaxed(&slot->next);
+        count++;
+        if (next > served->mask) break;
+        slot = &served->requests[next];
+    }
+    return count;
+}
+
+/** Behind the request in hand, which has been taken and not answered. */
+static uint32_t depth(const struct rk_worker *worker)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < worker->session_count; i++) {
+        const struct rk_served *served = worker->sessions[i];
+        bool in_hand = served == worker->handling.served;
+        if (served->open) sum += waiting(served, served->next_request, served->position + (in_hand ? 1 : 0));
+    }
+    return sum;
+}
+
+int rk_worker_sample(struct rk_worker *worker)
+{
+    struct rk_status_page *page = worker->page;
+    worker->until_sample = RK_SAMPLE_EVERY;
+    rk_store_relaxed(&page->queue_depth, depth(worker));
+    uint64_t start_ns = rask_now_ns();
+    rk_store_relaxed(&page->sample_ns, start_ns);
+    /* SYNC R9 release: pairs with rk_stats_look; whoever sees the epoch sees the time */
+    rk_store_release(&page->sample_epoch, worker->epoch + 1);
+    int code = worker->plugin->methods[worker->handling.method].handle(&worker->handling.call);
+    if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) return code; /* the handler's child: no page here */
+    uint64_t ns = rask_now_ns() - start_ns;
+    uint64_t *bucket = &page->service[bucket_of(ns)];
+    rk_store_relaxed(bucket, *bucket + 1);
+    if (ns > page->service_ns_max) rk_store_relaxed(&page->service_ns_max, ns);
+    rk_store_relaxed(&page->log_dropped, rk_log_dropped());
+    rk_store_relaxed(&page->samples, page->samples + 1);
+    return code;
+}
+
+uint64_t rk_worker_woke(struct rk_worker *worker)
+{
+    uint64_t now_ns = rask_now_ns();
+    rk_store_relaxed(&worker->page->woke_ns, now_ns);
+    /* SYNC R9 release: pairs with rk_stats_look; whoever sees the epoch sees the time */
+    rk_store_release(&worker->page->woke_epoch, worker->epoch);
+    return now_ns;
+}
