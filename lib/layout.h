@@ -261,6 +261,7 @@ struct rk_status_page {
     uint32_t session;
     uint32_t method;
     uint64_t handler_errors;
+    uint64_t deadline_ns; /* of the request; 0: none */
     /* Rare counters. */
     uint64_t parks RK_LINE_ALIGNED; /* R9 */
     uint64_t rescues;

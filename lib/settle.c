@@ -97,22 +97,24 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
     return true;
 }
 
-/** Its handler is past the deadline: the supervisor may end the worker after a grace. Never waited for: a supervisor that does
- * not read is told at a later look. */
+/** Its handler is past the deadline, or was asked to stop: the supervisor may end the worker after a grace. Never waited for: a
+ * supervisor that does not read is told at a later look. */
 static void tell_late(struct rask *s, struct rk_ticket *ticket)
 {
     const struct rk_lane *lane = &s->lanes[ticket->lane];
+    uint64_t now_ns = rask_now_ns();
     struct rk_message_late message = {
         .session = s->id,
         .lane = lane->index,
         .position = rk_lane_position_of(lane, ticket),
-        .deadline_ns = ticket->deadline_ns != 0 ? ticket->deadline_ns : rask_now_ns(),
+        .deadline_ns = ticket->deadline_ns != 0 ? rk_earlier(ticket->deadline_ns, now_ns) : now_ns,
         .ticket = (uint32_t)(ticket->id >> 32),
         .generation = lane->generation,
     };
     rk_message_init(&message.head, RK_LATE, sizeof message);
     if (!s->connected || s->socket < 0 || rk_control_send(s->socket, &message, NULL, 0) != -EAGAIN) return;
     ticket->wishes |= RK_WISH_TELL_LATE;
+    ticket->flags |= RK_TICKET_SPECIAL;
     s->late_untold++;
 }
 
@@ -127,16 +129,21 @@ void rk_settle_tell_late(struct rask *s)
     }
 }
 
-/** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). */
+/** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). A handler
+ * that RK_CANCEL_STOP asks has not forever. */
 static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32_t unstarted, uint32_t started)
 {
     if (ticket->state == RK_TICKET_QUEUED) {
         rk_backlog_remove(s, ticket);
         rk_finish_empty(s, ticket, unstarted, 0);
-    } else if (retract(s, ticket, marks)) {
+        return;
+    }
+    if (retract(s, ticket, marks)) {
         rk_finish_empty(s, ticket, unstarted, 0);
-    } else if (started != RASK_OK) {
-        if (started == RASK_TIMEOUT) tell_late(s, ticket);
+        return;
+    }
+    if (marks == RK_CANCEL_STOP) tell_late(s, ticket);
+    if (started != RASK_OK) {
         ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
         rk_finish_empty(s, ticket, started, 0);
     }
@@ -227,7 +234,7 @@ static void settle_entered(struct rask *s, struct rk_ticket *ticket, int32_t sig
 {
     ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
     if (cause == RK_GONE_LATE) {
-        rk_finish_empty(s, ticket, RASK_TIMEOUT, 0);
+        rk_finish_empty(s, ticket, ticket->flags & RK_TICKET_CANCELLED ? RASK_ABORTED : RASK_TIMEOUT, 0);
     } else if (ticket->retries > 0 && s->connected && !s->shutting_down && !(ticket->flags & RK_TICKET_CANCELLED)) {
         ticket->retries--;
         rk_settle_again(s, ticket);

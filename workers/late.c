@@ -12,7 +12,8 @@
 
 /* P_PIDFD of waitid(2), Linux 5.4; not in every libc header. */
 #define ID_PIDFD ((idtype_t)3)
-/* A worker stops within microseconds, but for one that is deep in the kernel; that one runs no handler either. */
+/* A worker stops within microseconds, but for one that is deep in the kernel, or waits for a processor: once SIGSTOP is sent
+ * that one stops before it runs another instruction of its own, so after these looks it may be judged as well. */
 #define STOP_LOOK_NS 200000u
 #define STOP_LOOKS_MAX 50u
 
@@ -22,6 +23,7 @@ struct place {
     uint64_t request;
     uint32_t session;
     uint32_t method;
+    uint64_t deadline_ns;
 };
 
 /* False: not inside a handler, or just on its way in or out. */
@@ -34,6 +36,7 @@ static bool inside(const struct rk_member *member, struct place *at)
     at->request = rk_load_acquire(&page->ticket);
     at->session = rk_load_acquire(&page->session);
     at->method = rk_load_acquire(&page->method);
+    at->deadline_ns = rk_load_acquire(&page->deadline_ns);
     return (at->epoch & 1) && rk_load_acquire(&page->epoch) == at->epoch;
 }
 
@@ -57,10 +60,14 @@ static void wait_until(struct rk_member *member, uint64_t ns)
     rk_timer_start(member->supervisor->reactor, &member->late.timer, ns, on_timer, member);
 }
 
+static void watch(struct rk_member *member, uint32_t session, uint64_t request, uint64_t epoch, uint64_t due_ns);
+
 static void let_go(struct rk_member *member)
 {
+    const struct rk_late_next next = member->late.next;
     member->late.armed = member->late.stopping = false;
-    member->late.epoch = 0;
+    member->late.epoch = member->late.next.due_ns = 0;
+    if (next.due_ns != 0) watch(member, next.session, next.request, 0, next.due_ns);
 }
 
 static void finish(struct rk_member *member)
@@ -72,7 +79,7 @@ static void finish(struct rk_member *member)
         let_go(member);
         return;
     }
-    let_go(member);
+    late->armed = late->stopping = false;
     late->killed = true;
     late->session = at.session;
     rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_late",
@@ -99,7 +106,8 @@ static void stop(struct rk_member *member)
 static void on_timer(void *user)
 {
     struct rk_member *member = user;
-    if (member->pid == 0) return;
+    if (member->pid == 0 || member->policy.state == RK_WORKER_KILLED || member->policy.state == RK_WORKER_STOPPED)
+        return;
     if (!member->late.stopping) stop(member);
     if (!member->late.stopping) return;
     if (has_stopped(member) || ++member->late.looks > STOP_LOOKS_MAX)
@@ -121,7 +129,11 @@ static void watch(struct rk_member *member, uint32_t session, uint64_t request, 
 {
     struct rk_late *late = &member->late;
     struct place at;
-    if (late->killed || late->stopping) return;
+    if (late->killed) return;
+    if (late->stopping) {
+        late->next = (struct rk_late_next){session, request, due_ns};
+        return;
+    }
     if (late->armed && still_there(member, &at)) {
         if (due_ns < late->timer.deadline_ns) wait_until(member, due_ns);
         return;
@@ -155,6 +167,22 @@ int rk_late_told(struct rk_client *client, const struct rk_message_late *message
     return 0;
 }
 
+static void watch_orphan(struct rk_member *member, uint32_t session)
+{
+    struct place at;
+    if (!member || !inside(member, &at) || at.session != session || at.deadline_ns == 0) return;
+    watch(member, session, at.request, at.epoch, after(at.deadline_ns, member->supervisor->config->kill_grace_ns));
+}
+
+void rk_late_orphans(const struct rk_client *client)
+{
+    const struct rk_supervisor *supervisor = client->supervisor;
+    for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {
+        watch_orphan(supervisor->posts[i].holder, client->session);
+        watch_orphan(supervisor->posts[i].leaving, client->session);
+    }
+}
+
 void rk_late_forget(struct rk_member *member)
 {
     rk_timer_stop(member->supervisor->reactor, &member->late.timer);
@@ -167,7 +195,7 @@ static void look(struct rk_member *member, uint64_t now_ns)
     const struct rk_supervisor_config *config = member->supervisor->config;
     struct rk_late *late = &member->late;
     struct place at;
-    if (member->pid == 0 || !inside(member, &at)) {
+    if (member->pid == 0 || late->stopping || !inside(member, &at)) {
         late->seen = 0;
     } else if (at.epoch != late->seen) {
         late->seen = at.epoch;

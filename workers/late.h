@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Handlers that are past their time: asked to stop, and after a grace their worker is killed, never in the next request.
  *
- *   client's deadline   the client tells (LATE) which request of its own; believed only while the worker's status page says
- *                       that it is inside that very request, and only once the deadline is over
+ *   client's deadline,  the client tells (LATE) which request of its own; believed only while the worker's status page says
+ *   its cancellation    that it is inside that very request, and only once the deadline is over. For a client that died
+ *                       the page has the deadline
  *   --request-timeout   looked for here: the epoch in the status page is odd and has not moved for so long. Nobody
  *                       reads a clock for it but this process
  *
@@ -30,20 +31,28 @@ struct rk_supervisor;
 struct rk_late {
     struct rk_timer timer;
     bool armed;
-    bool stopping;     /* SIGSTOP sent, it has not stopped yet */
-    bool was_stopped;  /* by somebody else before: left so, if it is not killed */
-    bool killed;       /* for this: nobody else's death */
-    uint32_t session;  /* whose request */
-    uint32_t looks;    /* while stopping */
-    uint64_t request;  /* as rk_status_page.ticket says */
-    uint64_t epoch;    /* of it, as far as it was seen inside; 0: not yet */
-    uint64_t seen;     /* --request-timeout: epoch at the last look, */
-    uint64_t since_ns; /* when it was first seen, */
-    uint64_t asked;    /* and the last one that was asked to stop */
+    bool stopping;    /* SIGSTOP sent, it has not stopped yet */
+    bool was_stopped; /* by somebody else before: left so, if it is not killed */
+    bool killed;      /* for this: nobody else's death */
+    uint32_t session; /* whose request */
+    uint32_t looks;   /* while stopping */
+    uint64_t request; /* as rk_status_page.ticket says */
+    uint64_t epoch;   /* of it, as far as it was seen inside; 0: not yet */
+    struct rk_late_next {
+        uint32_t session;
+        uint64_t request;
+        uint64_t due_ns; /* 0: none */
+    } next;              /* came while the worker was being stopped for another */
+    uint64_t seen;       /* --request-timeout: epoch at the last look, */
+    uint64_t since_ns;   /* when it was first seen, */
+    uint64_t asked;      /* and the last one that was asked to stop */
 };
 
 /** A client says that its request is late. 0, or -EPROTO with the reason in rask_last_error(). */
 int rk_late_told(struct rk_client *client, const struct rk_message_late *message);
+
+/** A client is gone. Nobody is left to tell when the deadlines of what runs for it are over. */
+void rk_late_orphans(const struct rk_client *client);
 
 /** Its process is gone. What it died of stays known until the next one starts. */
 void rk_late_forget(struct rk_member *member);

@@ -263,7 +263,8 @@ void rask_release(struct rask *s, struct rask_completion *completion);
 int rask_fd(struct rask *s);
 
 /** Ask that a request be stopped. Its completion still comes: RASK_CANCELLED when it had not started; otherwise as the
- * handler decides when it looks at the cancel flag. Errors: -EINVAL not in flight. no-block, session thread. */
+ * handler decides when it looks at the cancel flag. A handler that goes on for longer than the supervisor's --kill-grace ends
+ * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight. no-block, session thread. */
 int rask_cancel(struct rask *s, uint64_t ticket);
 
 /** Requests submitted whose completion has not been taken yet. no-block, no-syscall, session thread. */

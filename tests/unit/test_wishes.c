@@ -326,11 +326,11 @@ static void test_supervisors_table_replaces_ours(void **state)
     forged_send(&poisons, RK_POISONS, sizeof poisons, NULL, 0);
     poll_nothing();
     uint64_t ticket = submit(1, 66, 0, NULL);
-    while (forged_take(lane)->cancel != 0) {
-        struct rk_response_slot *response = forged_response(lane, &lane->requests[0]);
-        response->kind = RK_RESPONSE_SKIPPED;
-        forged_publish(lane, response);
-    }
+    assert_int_not_equal(forged_take(lane)->cancel, 0); /* the one that was retracted */
+    struct rk_response_slot *response = forged_response(lane, &lane->requests[0]);
+    response->kind = RK_RESPONSE_SKIPPED;
+    forged_publish(lane, response);
+    poll_nothing();
     die_inside(lane, 9, RK_GONE_KILLED);
     ends_as(ticket, RASK_CRASHED, RASK_EXECUTED_MAYBE, NULL);
 }
