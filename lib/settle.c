@@ -151,6 +151,7 @@ static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32
 
 void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket)
 {
+    if (ticket->flags & RK_TICKET_CANCELLED) return;
     ticket->flags |= RK_TICKET_CANCELLED;
     stop(s, ticket, RK_CANCEL_STOP, RASK_CANCELLED, RASK_OK);
 }

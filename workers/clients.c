@@ -116,10 +116,7 @@ void rk_client_destroy(struct rk_client *client)
 {
     struct rk_supervisor *supervisor = client->supervisor;
     struct rk_client **place = &supervisor->clients;
-    if (client->state == RK_CLIENT_ATTACHED) {
-        rk_lanes_close(client);
-        rk_late_orphans(client);
-    }
+    if (client->state == RK_CLIENT_ATTACHED) rk_lanes_close(client);
     if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     while (*place != client) place = &(*place)->next;
     *place = client->next;

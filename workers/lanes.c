@@ -304,6 +304,7 @@ void rk_lanes_serve(struct rk_member *member)
 static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session, int signal)
 {
     if (member->late.killed && member->late.session == session) return RK_GONE_LATE;
+    if (member->supervisor->config->poison_ttl_ns == 0) return RK_GONE_KILLED; /* nobody is to conclude anything */
     bool outside = signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
     return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
 }

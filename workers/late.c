@@ -167,63 +167,57 @@ int rk_late_told(struct rk_client *client, const struct rk_message_late *message
     return 0;
 }
 
-static void watch_orphan(struct rk_member *member, uint32_t session)
-{
-    struct place at;
-    if (!member || !inside(member, &at) || at.session != session || at.deadline_ns == 0) return;
-    watch(member, session, at.request, at.epoch, after(at.deadline_ns, member->supervisor->config->kill_grace_ns));
-}
-
-void rk_late_orphans(const struct rk_client *client)
-{
-    const struct rk_supervisor *supervisor = client->supervisor;
-    for (uint32_t i = 0; supervisor->posts && i < supervisor->config->workers; i++) {
-        watch_orphan(supervisor->posts[i].holder, client->session);
-        watch_orphan(supervisor->posts[i].leaving, client->session);
-    }
-}
-
 void rk_late_forget(struct rk_member *member)
 {
     rk_timer_stop(member->supervisor->reactor, &member->late.timer);
     member->late = (struct rk_late){.killed = member->late.killed, .session = member->late.session};
 }
 
-/* One look of --request-timeout at one worker. */
-static void look(struct rk_member *member, uint64_t now_ns)
+/* Its time in the handler is up. */
+static void look_at_time(struct rk_member *member, const struct place *at, uint64_t now_ns)
 {
     const struct rk_supervisor_config *config = member->supervisor->config;
     struct rk_late *late = &member->late;
-    struct place at;
-    if (member->pid == 0 || late->stopping || !inside(member, &at)) {
-        late->seen = 0;
-    } else if (at.epoch != late->seen) {
-        late->seen = at.epoch;
+    if (at->epoch != late->seen) {
+        late->seen = at->epoch;
         late->since_ns = now_ns;
-    } else if (now_ns - late->since_ns >= config->request_timeout_ns && late->asked != at.epoch) {
-        late->asked = at.epoch;
-        ask(member, at.epoch);
-        watch(member, at.session, at.request, at.epoch,
+    } else if (now_ns - late->since_ns >= config->request_timeout_ns && late->asked != at->epoch) {
+        late->asked = at->epoch;
+        ask(member, at->epoch);
+        watch(member, at->session, at->request, at->epoch,
               after(after(late->since_ns, config->request_timeout_ns), config->kill_grace_ns));
     }
+}
+
+/* True if it is inside a handler. */
+static bool look_at(struct rk_member *member, uint64_t now_ns)
+{
+    const struct rk_supervisor_config *config = member->supervisor->config;
+    struct place at;
+    if (member->pid == 0 || member->late.stopping || !inside(member, &at)) return member->late.stopping;
+    if (config->request_timeout_ns != 0) look_at_time(member, &at, now_ns);
+    if (at.deadline_ns != 0 && at.deadline_ns <= now_ns)
+        watch(member, at.session, at.request, at.epoch, after(at.deadline_ns, config->kill_grace_ns));
+    return true;
 }
 
 static void on_look(void *user)
 {
     struct rk_supervisor *supervisor = user;
     uint64_t now_ns = rask_now_ns();
+    bool inside = false;
     for (uint32_t i = 0; i < supervisor->config->workers; i++) {
-        look(supervisor->posts[i].holder, now_ns);
-        if (supervisor->posts[i].leaving) look(supervisor->posts[i].leaving, now_ns);
+        inside |= look_at(supervisor->posts[i].holder, now_ns);
+        if (supervisor->posts[i].leaving) inside |= look_at(supervisor->posts[i].leaving, now_ns);
     }
-    rk_late_start(supervisor);
+    if (inside || supervisor->client_count > 0) rk_late_look_soon(supervisor);
 }
 
-void rk_late_start(struct rk_supervisor *supervisor)
+void rk_late_look_soon(struct rk_supervisor *supervisor)
 {
     uint64_t pause_ns = supervisor->config->request_timeout_ns / 16;
-    if (supervisor->config->request_timeout_ns == 0) return;
+    if (supervisor->late_timer.armed) return;
+    if (pause_ns == 0 || pause_ns > RK_LATE_LOOK_NS_MAX) pause_ns = RK_LATE_LOOK_NS_MAX;
     if (pause_ns < RK_LATE_LOOK_NS_MIN) pause_ns = RK_LATE_LOOK_NS_MIN;
-    if (pause_ns > RK_LATE_LOOK_NS_MAX) pause_ns = RK_LATE_LOOK_NS_MAX;
     rk_timer_start(supervisor->reactor, &supervisor->late_timer, rk_deadline_after(pause_ns), on_look, supervisor);
 }

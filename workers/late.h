@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Handlers that are past their time: asked to stop, and after a grace their worker is killed, never in the next request.
  *
- *   client's deadline,  the client tells (LATE) which request of its own; believed only while the worker's status page says
- *   its cancellation    that it is inside that very request, and only once the deadline is over. For a client that died
- *                       the page has the deadline
- *   --request-timeout   looked for here: the epoch in the status page is odd and has not moved for so long. Nobody
- *                       reads a clock for it but this process
+ *   client's deadline,  the client tells (LATE) which request of its own, to the microsecond; believed only while the worker's
+ *   its cancellation    status page says that it is inside that very request, and only once the deadline is over
+ *   a deadline whose    looked for here, many times a second while there are sessions: the page has the deadline of the
+ *   client is silent    request
+ *   --request-timeout   looked for as well: the epoch in the page is odd and has not moved for so long. Nobody reads a
+ *                       clock for it but this process
  *
  * The end: look at the page, SIGSTOP, wait until the worker has stopped, look again, then SIGKILL if it is still in that
  * request and SIGCONT if it is not. One watch per worker is enough, since a worker is in one request at a time.
@@ -19,9 +20,9 @@
 #include <stdbool.h>
 
 #define RK_KILL_GRACE_NS_DEFAULT 100000000u
-/** Between two looks of --request-timeout: a sixteenth of it, within these. */
+/** Between two looks: a sixteenth of --request-timeout, within these. */
 #define RK_LATE_LOOK_NS_MIN 1000000u
-#define RK_LATE_LOOK_NS_MAX 5000000u
+#define RK_LATE_LOOK_NS_MAX 100000000u
 
 struct rk_member;
 struct rk_client;
@@ -51,13 +52,10 @@ struct rk_late {
 /** A client says that its request is late. 0, or -EPROTO with the reason in rask_last_error(). */
 int rk_late_told(struct rk_client *client, const struct rk_message_late *message);
 
-/** A client is gone. Nobody is left to tell when the deadlines of what runs for it are over. */
-void rk_late_orphans(const struct rk_client *client);
-
 /** Its process is gone. What it died of stays known until the next one starts. */
 void rk_late_forget(struct rk_member *member);
 
-/** Start looking, if there is a --request-timeout. */
-void rk_late_start(struct rk_supervisor *supervisor);
+/** Look at every worker again and again, while there are clients or handlers that run. */
+void rk_late_look_soon(struct rk_supervisor *supervisor);
 
 #endif

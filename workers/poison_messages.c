@@ -92,6 +92,19 @@ int rk_poison_told(struct rk_client *client, const struct rk_message_death *mess
     return 0;
 }
 
+static uint32_t forget(struct rk_supervisor *supervisor, uint64_t fingerprint)
+{
+    uint32_t count = rk_poison_clear(&supervisor->poisons, fingerprint);
+    if (count > 0) tell_everybody(supervisor);
+    changed(supervisor);
+    return count;
+}
+
+void rk_poison_forget(struct rk_supervisor *supervisor)
+{
+    forget(supervisor, 0);
+}
+
 void rk_poison_command(struct rk_client *client, const struct rk_message_poison *message)
 {
     static struct rk_message_poison_list list; /* large, so not on the stack */
@@ -104,12 +117,7 @@ void rk_poison_command(struct rk_client *client, const struct rk_message_poison 
         rk_client_end(client, RK_REFUSED_PROTOCOL, "POISON with command %u", message->command);
         return;
     }
-    list.cleared = 0;
-    if (message->command == RK_POISON_CLEAR) {
-        list.cleared = rk_poison_clear(&supervisor->poisons, message->fingerprint);
-        if (list.cleared > 0) tell_everybody(supervisor);
-        changed(supervisor);
-    }
+    list.cleared = message->command == RK_POISON_CLEAR ? forget(supervisor, message->fingerprint) : 0;
     rk_message_init(&list.head, RK_POISON_LIST, sizeof(list));
     rk_poison_list(&supervisor->poisons, rask_now_ns(), &list);
     rk_peer_send(&client->peer, &list, 0, NULL, NULL);

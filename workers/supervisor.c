@@ -364,7 +364,6 @@ static int supervise(struct rk_supervisor *supervisor)
     int result = set_up(supervisor, &exit_code);
     if (result == 0) {
         start(supervisor);
-        rk_late_start(supervisor);
         result = rk_reactor_run(supervisor->reactor);
         if (result == 0) return supervisor->exit_code;
         rk_error(result, "the event loop failed: %s", strerror(-result));

@@ -22,7 +22,7 @@ static void start(const char *more, const char *value)
     snprintf(folder, sizeof(folder), "/tmp/rask-crash-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(dir, sizeof(dir), "%s/crashes", folder);
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--crash-dir", dir, more, value, NULL);
+    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, more, value, NULL);
 }
 
 /* Names in the directory, sorted; all of them, the unfinished, too. */
@@ -458,7 +458,7 @@ static void test_a_full_disk_disturbs_nobody(void **state)
         print_message("no full disk: mount: %s\n", strerror(errno));
         skip();
     }
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--crash-dir", dir, NULL);
+    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, NULL);
     struct rask *s = kit_connect(&server, NULL);
     static uint8_t data[100000];
     for (unsigned i = 0; i < 3; i++) {
