@@ -335,9 +335,10 @@ const struct kit_result *kit_program(const char *const *arguments, const char *c
     int in = scratch_file(input_data, input_bytes), out = scratch_file(NULL, 0), err = scratch_file(NULL, 0);
     free(result.out);
     free(result.err);
+    result.out = result.err = NULL; /* what follows may fail, and the next test comes by here again */
     uint64_t start_ns = rask_now_ns();
     pid_t pid = launch(arguments, environment, in, out, err);
-    result.code = kit_wait(pid, 15000);
+    result.code = kit_wait(pid, 30000);
     result.took_ns = rask_now_ns() - start_ns;
     close(in);
     result.out = read_all(out, &result.out_bytes);

@@ -278,6 +278,45 @@ static void test_sandboxed_worker_leaves_a_file(void **state)
     crash_confined("--sandbox", NULL);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    static char bytes[1 << 20];
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    assert_true(in && out);
+    for (size_t got; (got = fread(bytes, 1, sizeof(bytes), in)) > 0;) assert_int_equal(fwrite(bytes, 1, got, out), got);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* The worker runs a private copy; what the file says is the name that the operator knows, whatever is there by now. */
+static void test_after_a_reload_the_file_names_the_new_plugin(void **state)
+{
+    (void)state;
+    struct rk_crash_file file;
+    char plugin[96], line[128];
+    start("--sandbox", NULL);
+    snprintf(plugin, sizeof(plugin), "%s/new.so", folder);
+    snprintf(line, sizeof(line), "plugin-path: %s\n", plugin);
+    copy_file(kit_plugin("crasher"), plugin);
+    struct rask *s = kit_connect(&server, NULL);
+    crash(s, "segv", "old", 3);
+    settle(s);
+    assert_int_equal(kit_rask("reload", "--socket", server.socket, "--plugin", plugin, NULL)->code, 0);
+    copy_file(kit_plugin("settings"), plugin);
+    crash(s, "segv", "new", 3);
+    open_told(s, &file);
+    expect_line(&file, line);
+    expect_line(&file, "record: yes\n");
+    expect_line(&file, "new.so+0x");
+    assert_string_equal(file.plugin, "crasher");
+    expect_payload(&file, (const uint8_t *)"new", 3);
+    put_away(s, &file);
+    assert_int_equal(files(NULL, 0), 2);
+    rask_close(s);
+    unlink(plugin);
+    stop();
+}
+
 static void test_worker_of_another_user_leaves_a_file(void **state)
 {
     (void)state;
@@ -485,6 +524,7 @@ int main(void)
         KIT_TEST(test_a_killed_worker_leaves_the_request_from_the_clients_memory),
         KIT_TEST(test_exit_in_a_handler_leaves_a_file),
         KIT_TEST(test_sandboxed_worker_leaves_a_file),
+        KIT_TEST(test_after_a_reload_the_file_names_the_new_plugin),
         KIT_TEST(test_worker_of_another_user_leaves_a_file),
         KIT_TEST(test_a_plugins_own_handler_and_forked_children_are_left_alone),
         KIT_TEST(test_off_by_one_option_leaves_nothing),

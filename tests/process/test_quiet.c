@@ -173,10 +173,9 @@ static void test_calls_without_deadline_read_no_clock(void **state)
         skip();
     }
     for (unsigned i = 0; i < 3; i++) assert_true(grows_less(count_readings, kinds[i], MORE / 2));
-    uint64_t few = count_readings("deadline", FEW), many = count_readings("deadline", MANY);
-    print_message("deadline: %llu readings for " FEW " calls, %llu for " MANY "\n", (unsigned long long)few,
-                  (unsigned long long)many);
-    assert_true(many > few + MORE); /* the counting works */
+    uint64_t many = count_readings("deadline", MANY);
+    print_message("deadline: %llu readings for " MANY " calls\n", (unsigned long long)many);
+    assert_true(many > strtoull(MANY, NULL, 10)); /* the counting works */
 }
 
 /* ---- idle ------------------------------------------------------------------------------------------------------ */
@@ -248,7 +247,7 @@ static void test_idle_pool_uses_no_processor_time(void **state)
         print_message("%s: 16 workers and their supervisor used %.3f ms in 2 s, %llu ticks\n", waits[i],
                       (double)used_ns / 1e6, (unsigned long long)ticks);
         assert_true(used_ns < 10 * KIT_MS); /* one wake-up each, to look after itself */
-        assert_true(ticks <= 1);
+        assert_true(ticks < 5); /* 0.0 s: each process may cross the border of a tick with next to nothing */
         rask_close(idle[i].s);
         kit_stop(&idle[i].server);
     }

@@ -54,7 +54,7 @@ static void test_block_of_a_timed_out_request_is_not_reused(void **state)
     void *data;
     (void)state;
     struct forged_lane *lane = small_slab();
-    uint64_t ticket = submit(BLOCK, 0xaa, rask_now_ns() + 2 * MS, &data);
+    uint64_t ticket = submit(BLOCK, 0xaa, rask_now_ns() + 30 * MS, &data);
     const struct rk_request_slot *slot = forged_take(lane);
     ends_as(ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE, NULL); /* and is released */
     assert_int_equal(slot->cancel & RK_CANCEL_STOP, RK_CANCEL_STOP);
@@ -71,7 +71,7 @@ static void test_block_held_by_a_dead_worker_is_free_after_its_death(void **stat
     void *data;
     (void)state;
     struct forged_lane *lane = small_slab();
-    uint64_t ticket = submit(BLOCK, 0xaa, rask_now_ns() + 2 * MS, &data);
+    uint64_t ticket = submit(BLOCK, 0xaa, rask_now_ns() + 30 * MS, &data);
     forged_take(lane);
     ends_as(ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE, &done); /* not released yet */
     forged_die(lane, true);
@@ -90,7 +90,7 @@ static void test_block_of_a_request_that_never_started_is_free_at_once(void **st
     assert_int_equal(rask_cancel(forged.session, ticket), 0);
     ends_as(ticket, RASK_CANCELLED, RASK_EXECUTED_NO, NULL);
     assert_true(is_free(data));
-    ticket = submit(BLOCK, 0xaa, rask_now_ns() + 2 * MS, &data);
+    ticket = submit(BLOCK, 0xaa, rask_now_ns() + 30 * MS, &data);
     ends_as(ticket, RASK_EXPIRED, RASK_EXECUTED_NO, NULL);
     assert_true(is_free(data));
 }
@@ -102,7 +102,7 @@ static void test_number_of_a_timed_out_request_is_not_reused(void **state)
     (void)state;
     options.queue_max = 1;
     struct forged_lane *lane = forged_alone(&options);
-    uint64_t ticket = submit(1, 1, rask_now_ns() + 2 * MS, NULL);
+    uint64_t ticket = submit(1, 1, rask_now_ns() + 30 * MS, NULL);
     const struct rk_request_slot *slot = forged_take(lane);
     ends_as(ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE, NULL);
     assert_int_equal(rask_reserve(forged.session, 1, &request), -EAGAIN); /* the lane still refers to it */
@@ -118,7 +118,7 @@ static void test_late_response_does_not_change_what_was_reported(void **state)
     struct rask_completion done;
     (void)state;
     struct forged_lane *lane = forged_alone(NULL);
-    uint64_t ticket = submit(1, 1, rask_now_ns() + 2 * MS, NULL);
+    uint64_t ticket = submit(1, 1, rask_now_ns() + 30 * MS, NULL);
     const struct rk_request_slot *slot = forged_take(lane);
     ends_as(ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE, &done);
     struct rk_response_slot *response = forged_response(lane, slot);
