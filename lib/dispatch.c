@@ -53,6 +53,13 @@ struct rk_lane *rk_dispatch_choose(struct rask *s)
     return best;
 }
 
+/** A ticket waits. */
+static void ask_for_lane(struct rask *s)
+{
+    rk_dispatch_open_lane(s, false);
+    if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
+}
+
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 {
     if (RK_LIKELY(s->backlog.count == 0)) {
@@ -67,7 +74,7 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
     ticket->state = RK_TICKET_QUEUED;
     rk_list_push_back(&s->tickets, &s->backlog, ticket);
     if (s->backlog.count > 1 && s->backlog.head == s->backlog.tail) rk_dispatch_backlog(s); /* the others have keys */
-    if (ticket->state == RK_TICKET_QUEUED) rk_dispatch_open_lane(s, false);
+    if (ticket->state == RK_TICKET_QUEUED) ask_for_lane(s);
 }
 
 static void bind_key(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
@@ -86,8 +93,7 @@ static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
     }
     ticket->state = RK_TICKET_QUEUED;
     rk_key_wait(s, ticket, false);
-    rk_dispatch_open_lane(s, false);
-    if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
+    ask_for_lane(s);
 }
 
 void rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
