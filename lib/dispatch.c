@@ -96,7 +96,7 @@ static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
     ask_for_lane(s);
 }
 
-void rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
+bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
 {
     if (ticket->deadline_ns != 0 && rask_now_ns() >= ticket->deadline_ns)
         rk_finish_empty(s, ticket, RASK_EXPIRED, 0); /* over before it began */
@@ -105,7 +105,8 @@ void rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
     else if (ticket->wishes & RK_WISH_KEY)
         dispatch_key(s, ticket);
     else
-        rk_dispatch(s, ticket);
+        return false;
+    return true;
 }
 
 void rk_backlog_return(struct rask *s, struct rk_ticket *ticket)

@@ -186,10 +186,7 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
     ticket->method = (uint8_t)method;
     s->pending++;
     s->requests++;
-    if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)))
-        rk_dispatch(s, ticket);
-    else
-        rk_dispatch_special(s, ticket);
+    if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) || !rk_dispatch_special(s, ticket)) rk_dispatch(s, ticket);
     if (RK_UNLIKELY(s->events != NULL)) rk_events_submitted(s);
 }
 

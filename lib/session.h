@@ -152,8 +152,8 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
 /* dispatch.c */
 /** Give a ticket that is not bound to a lane, or queue it. */
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
-/** The same for a ticket with wishes, or when requests are poisoned. */
-void rk_dispatch_special(struct rask *s, struct rk_ticket *ticket);
+/** What is special about a ticket comes first: true if that was all, false if it is to go the way of the others. */
+bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket);
 /** A lane with room: an idle one, else the least loaded, else NULL. */
 struct rk_lane *rk_dispatch_choose(struct rask *s);
 /** A ticket was taken back from its lane: it waits again, before the others. */
