@@ -80,6 +80,8 @@ static int read_welcome(struct rask *s, int control_fd)
         return rk_error(-EPROTO, "the supervisor's welcome is out of range: %u workers, %u lanes, %u methods",
                         welcome->workers, welcome->lanes, welcome->method_count);
     }
+    if (welcome->slab_bytes_max < s->params.slab_bytes_max && welcome->slab_bytes_max >= s->params.slab_bytes)
+        s->params.slab_bytes_max = welcome->slab_bytes_max;
     s->id = welcome->session;
     s->workers = welcome->workers;
     s->params.lanes = welcome->lanes;

@@ -53,6 +53,7 @@ void rk_bell_ring(uint32_t *bell)
 {
     /* SYNC R10 fetch_add: pairs with the kernel's compare in rk_bell_wait */
     rk_fetch_add(bell, 1u);
+    RK_STEP(BUMPED);
     wake(bell);
 }
 

@@ -36,6 +36,7 @@
 #include "atomic.h"
 #include "check.h"
 #include "layout.h"
+#include "step.h"
 #include <stdbool.h>
 #include <stdint.h>
 

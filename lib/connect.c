@@ -7,9 +7,11 @@
 #include "launch.h"
 #include "session.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -115,6 +117,25 @@ int rk_session_create(struct rask **out, const struct rask_options *options)
     return 0;
 }
 
+/** The default socket is believed only in a folder that nobody else can put one into: requests go to whoever listens there.
+ * A path that was named is the caller's decision. */
+static int check_folder(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+    struct stat facts;
+    snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = '\0';
+    if (lstat(folder, &facts) != 0) return 0; /* connecting says it better */
+    if (facts.st_uid != geteuid())
+        return rk_error(-EPERM,
+                        "%s belongs to user %u and not to you (%u): if you trust the supervisor there, name its socket",
+                        folder, facts.st_uid, (unsigned)geteuid());
+    if (facts.st_mode & (S_IWGRP | S_IWOTH) && !S_ISLNK(facts.st_mode))
+        return rk_error(-EPERM, "%s is writable by others (mode %03o): chmod 0700 it, or name another socket", folder,
+                        facts.st_mode & 0777);
+    return 0;
+}
+
 static int dial(const char *path, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -132,18 +153,21 @@ static int dial(const char *path, int *out)
     return 0;
 }
 
-int rask_connect(struct rask **out, const char *path, const struct rask_options *options)
+static int dial_supervisor(const struct rask *s, int *out)
 {
-    char fallback[sizeof((struct sockaddr_un *)0)->sun_path];
-    *out = NULL;
-    rk_error_clear();
-    int result = path == NULL ? rask_default_socket(fallback, sizeof fallback) : 0;
-    if (result != 0) return result;
+    int result = s->path_is_default ? check_folder(s->path) : 0;
+    return result == 0 ? dial(s->path, out) : result;
+}
+
+static int connect_to(struct rask **out, const char *path, bool path_is_default, const struct rask_options *options)
+{
     struct rask *s = NULL;
-    if ((result = rk_session_create(&s, options)) != 0) return result;
+    int result = rk_session_create(&s, options);
+    if (result != 0) return result;
     int socket = -1;
-    s->path = strdup(path != NULL ? path : fallback);
-    result = s->path == NULL ? -ENOMEM : dial(s->path, &socket);
+    s->path = strdup(path);
+    s->path_is_default = path_is_default;
+    result = s->path == NULL ? -ENOMEM : dial_supervisor(s, &socket);
     if (result == 0) result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
     if (result != 0) {
         rask_close(s);
@@ -153,11 +177,21 @@ int rask_connect(struct rask **out, const char *path, const struct rask_options 
     return 0;
 }
 
+int rask_connect(struct rask **out, const char *path, const struct rask_options *options)
+{
+    char fallback[sizeof((struct sockaddr_un *)0)->sun_path];
+    *out = NULL;
+    rk_error_clear();
+    int result = path == NULL ? rask_default_socket(fallback, sizeof fallback) : 0;
+    return result != 0 ? result : connect_to(out, path != NULL ? path : fallback, path == NULL, options);
+}
+
 int rask_clone(struct rask *s, struct rask **out)
 {
     *out = NULL;
     if (rk_session_forked(s)) return rk_session_refuse_child();
-    if (s->path != NULL) return rask_connect(out, s->path, &s->options);
+    rk_error_clear();
+    if (s->path != NULL) return connect_to(out, s->path, s->path_is_default, &s->options);
     if (!s->connected) return rk_error(-ENOTCONN, "the private supervisor is gone");
     struct rask *clone = NULL;
     int socket = -1;
@@ -241,7 +275,7 @@ int rask_reconnect(struct rask *s)
     drop_arena(s, false);
     s->ended = false;
     int socket = -1;
-    if ((result = dial(s->path, &socket)) != 0) return result;
+    if ((result = dial_supervisor(s, &socket)) != 0) return result;
     result = rk_session_attach(s, socket, rk_deadline_after(s->options.connect_timeout_ns));
     if (result == 0) result = rk_events_attach(s);
     if (result != 0) drop_arena(s, false);

@@ -135,6 +135,7 @@ struct rk_message_welcome {
     uint32_t worker_wait_mode;
     uint32_t method_count;
     uint32_t supervisor_pid;
+    uint64_t slab_bytes_max; /* what the session may have: at most what it asked for */
     char version[16];
     char engine[16];
     char plugin[48];

@@ -31,6 +31,7 @@ static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *
         const struct rk_block *block = &s->slab.blocks[ticket->block];
         slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
     }
+    RK_STEP(REQUEST_PAYLOAD);
     rk_lane_publish(lane, ticket);
 }
 

@@ -75,6 +75,7 @@ void rk_responses_release(struct rk_responses *responses, uint32_t block, uint32
 {
     /* SYNC R6 release: pairs with the worker's reclaim */
     if (responses->live && block != RK_BLOCK_NONE) rk_store_release(&responses->page->released[block], generation);
+    RK_STEP(RELEASED);
     responses_put(responses);
 }
 

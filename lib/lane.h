@@ -136,14 +136,19 @@ static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticke
     slot->deadline_ns = RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) ? 0 : ticket->deadline_ns;
     slot->ticket = (uint32_t)(ticket->id >> 32);
     slot->length = ticket->length;
+    RK_STEP(REQUEST_LENGTH);
     slot->method = ticket->method;
     slot->next = (uint16_t)next;
+    RK_STEP(REQUEST_NEXT);
     slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
     slot->kind = RK_REQUEST_CALL;
     slot->cancel = 0;
+    RK_STEP(REQUEST_FIELDS);
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
+    RK_STEP(REQUEST_SEQUENCE);
     rk_publish(lane->worker_state, lane->worker_bell);
+    RK_STEP(REQUEST_RUNG);
     if (load >= RK_DEEP) rk_prefetch_write(&lane->requests[rk_slot_line(at + RK_WRITE_AHEAD, lane->mask)]);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;
@@ -151,6 +156,7 @@ static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticke
     ticket->state = RK_TICKET_BOUND;
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
+    RK_STEP(REQUEST_NOTED);
 }
 
 /** Is a response there? One load of the worker's line. */
@@ -158,6 +164,13 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
 {
     /* SYNC R2 acquire: pairs with the worker's publish */
     return rk_load_acquire(&lane->next_response->sequence) == lane->response_position + 1;
+}
+
+/** The slot of the next response says something that no worker publishes there: it was written over, and the response will
+ * never be understood. For rare looks. */
+static inline bool rk_lane_garbled(const struct rk_lane *lane)
+{
+    return rk_load_relaxed(&lane->next_response->sequence) > lane->response_position + 1;
 }
 
 /** What rk_lane_take() found. */
@@ -172,8 +185,10 @@ enum rk_taking {
 /** The response at response_position is dealt with: `next` (checked) is the slot of the one behind it. */
 static inline void rk_lane_passed(struct rk_lane *lane, uint32_t next)
 {
+    RK_STEP(RESPONSE_COPIED);
     lane->next_response = &lane->responses[rk_slot_line(next, lane->mask)];
     lane->response_position++;
+    RK_STEP(RESPONSE_PASSED);
 }
 
 /** The usual response: an OK that fits its slot, to a request without anything special about it whose reservation was as

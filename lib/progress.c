@@ -309,6 +309,10 @@ static void look_at_lanes(struct rask *s, uint64_t now_ns)
             lane->broken = true;
             rk_error(-EPROTO, "worker %u: a response names a segment that never came", lane->worker);
         }
+        if (rk_lane_garbled(lane)) {
+            lane->broken = true;
+            rk_error(-EPROTO, "worker %u: the slot of its next response was written over", lane->worker);
+        }
         if (lane->broken) rk_settle_end(s, rask_last_error());
     }
 }

@@ -99,6 +99,7 @@ struct rask {
     char ended_text[RK_MESSAGE_TEXT_BYTES];
     char crash_file[RK_CRASH_FILE_BYTES];
     char *path; /* NULL: private supervisor */
+    bool path_is_default;
     struct rk_launch *launch;
     union rk_any_message *message;
     uint64_t next_look_ns;

@@ -90,8 +90,11 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
     uint64_t position = rk_lane_position_of(lane, ticket);
     rk_lane_mark(lane, position, marks);
     ticket->flags |= RK_TICKET_MARKED;
+    RK_STEP(MARKED);
     rk_park_barrier();
+    RK_STEP(MARK_BARRIER);
     if (rk_lane_taken(lane) > position) return false;
+    RK_STEP(RETRACTED);
     rk_lane_make_hole(lane, position);
     rk_ticket_let_go(s, ticket);
     return true;

@@ -34,7 +34,10 @@ static int park(struct rask *s, uint64_t deadline_ns, bool first)
     /* SYNC R10 acquire: read before the announcement and the second look */
     struct rk_wait_word word = {s->client_bell, rk_load_acquire(s->client_bell)};
     rk_nap_begin(&s->nap);
-    rk_nap_barrier(rk_nap_announce(&s->nap, state));
+    bool heavy = rk_nap_announce(&s->nap, state);
+    RK_STEP(CLIENT_PARKED);
+    rk_nap_barrier(heavy);
+    RK_STEP(CLIENT_BARRIER);
     int result = 0;
     if (!rk_session_anything(s)) {
         uint64_t start_ns = first && rk_ladder_times(&s->ladder) ? rask_now_ns() : 0;
@@ -44,6 +47,7 @@ static int park(struct rask *s, uint64_t deadline_ns, bool first)
     }
     if (result == -ETIMEDOUT && rk_session_anything(s) && rk_bell_lost(&word, 1)) s->rescues++;
     rk_park_withdraw(state);
+    RK_STEP(CLIENT_AWAKE);
     return result == -EINTR ? result : 0;
 }
 

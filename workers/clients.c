@@ -16,10 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HELLO_NS 5000000000u
 #define LEAVE_NS 1000000000u
-/* Connections that have no session are few and short; more of them than this are turned away unheard. */
-#define CONNECTIONS_MAX (RASK_SESSIONS_MAX + 64u)
 
 static void on_readable(void *user);
 static void on_drained(void *user);
@@ -40,18 +37,6 @@ void rk_client_time(struct rk_client *client, uint64_t ns)
     rk_timer_start(client->supervisor->reactor, &client->timer, rk_deadline_after(ns), on_timer, client);
 }
 
-/* Only the same user and root may connect. */
-static bool check_user(struct rk_client *client)
-{
-    struct ucred peer;
-    socklen_t bytes = sizeof(peer);
-    if (getsockopt(client->peer.socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return false;
-    client->uid = peer.uid;
-    client->other_user = peer.uid != geteuid();
-    client->may_command = peer.uid == geteuid() || peer.uid == 0;
-    return !client->other_user || peer.uid == 0;
-}
-
 /* What its session holds. */
 static void drop_segments(struct rk_client *client)
 {
@@ -64,16 +49,22 @@ static void drop_segments(struct rk_client *client)
     }
 }
 
-static struct rk_client *create(struct rk_supervisor *supervisor, int fd)
+static struct rk_client *create(struct rk_supervisor *supervisor, int fd, uint32_t uid)
 {
     struct rk_client *client = calloc(1, sizeof(*client));
-    if (!client) return NULL;
+    if (!client) {
+        rk_error(-ENOMEM, "the supervisor has no memory for another connection");
+        return NULL;
+    }
     client->supervisor = supervisor;
+    client->uid = uid;
+    client->other_user = uid != geteuid();
     client->peer = (struct rk_peer)RK_PEER_INIT;
     client->peer.queued_max = RK_CLIENT_QUEUED_MAX;
     client->peer.unacked_max = RK_CLIENT_UNACKED_MAX;
     client->control = client->bell = (struct rk_segment)RK_SEGMENT_INIT;
     if (rk_peer_open(&client->peer, supervisor->reactor, fd, &client_calls, client) < 0) {
+        rk_error(-ENOMEM, "the supervisor cannot watch another connection");
         free(client);
         return NULL;
     }
@@ -83,33 +74,46 @@ static struct rk_client *create(struct rk_supervisor *supervisor, int fd)
     return client;
 }
 
-/* The other refused ones keep their socket for a moment. What this one is told can still be read, too. */
-static void turn_away(struct rk_client *client)
+/* The reason is sent and the socket closed: it can still be read, and a flood of connections leaves nothing here. */
+static void turn_away(struct rk_supervisor *supervisor, int fd, uint32_t reason)
 {
-    rk_client_end_for_files(client);
-    rk_client_destroy(client);
+    struct rk_message_text message = {.reason = reason};
+    rk_message_init(&message.head, RK_REFUSED, sizeof(message));
+    snprintf(message.text, sizeof(message.text), "%s", rask_last_error());
+    rk_control_send(fd, &message, NULL, 0);
+    close(fd);
+    supervisor->sessions_refused++;
+    rk_board_pool(supervisor);
+}
+
+static int files_are_short(void)
+{
+    return rk_error(-EMFILE, "the supervisor is short of descriptors, and running sessions need those that are left: "
+                             "close sessions, or start it with a higher limit (ulimit -n)");
 }
 
 void rk_client_accept(struct rk_supervisor *supervisor, int fd)
 {
-    struct rk_client *client = create(supervisor, fd);
-    if (!client) {
-        close(fd);
+    uid_t uid = (uid_t)-1;
+    if (rk_access_check(&supervisor->config->access, fd, &uid) < 0) {
+        turn_away(supervisor, fd, RK_REFUSED_PERMISSION);
         return;
     }
-    rk_client_time(client, HELLO_NS);
-    if (!check_user(client))
-        rk_client_end(client, RK_REFUSED_PERMISSION, "this supervisor belongs to user %u: connect as that user or root",
-                      geteuid());
-    else if (supervisor->client_count > CONNECTIONS_MAX)
-        rk_client_end(client, RK_REFUSED_BUSY, "the supervisor has %u connections, which is all it can take: try later",
-                      supervisor->client_count - 1);
-    else if (supervisor->phase == RK_PHASE_FAILING)
+    bool short_of_files = rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS) && files_are_short() < 0;
+    if (short_of_files || rk_quota_connection(supervisor, uid) < 0) {
+        turn_away(supervisor, fd, RK_REFUSED_BUSY);
+        return;
+    }
+    struct rk_client *client = create(supervisor, fd, uid);
+    if (!client) {
+        turn_away(supervisor, fd, RK_REFUSED_MEMORY);
+        return;
+    }
+    rk_client_time(client, supervisor->config->quota.handshake_ns);
+    if (supervisor->phase == RK_PHASE_FAILING)
         rk_client_end(client, supervisor->failure_reason, "%s", supervisor->failure_text);
     else if (supervisor->phase > RK_PHASE_SERVING)
         rk_client_end(client, RK_REFUSED_SHUTDOWN, "the supervisor is shutting down");
-    else if (rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS))
-        turn_away(client);
 }
 
 void rk_client_destroy(struct rk_client *client)
@@ -127,6 +131,7 @@ void rk_client_destroy(struct rk_client *client)
     rk_segment_finish(&client->bell);
     drop_segments(client);
     free(client->reload);
+    rk_quota_forget(client);
     free(client);
     rk_board_pool(supervisor);
     rk_supervisor_look(supervisor);
@@ -147,14 +152,15 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     if (attached) rk_lanes_close(client);
     if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     drop_segments(client);
+    rk_client_leave(client);
     *(attached ? &client->supervisor->sessions_ended : &client->supervisor->sessions_refused) += 1;
     rk_board_pool(client->supervisor);
-    rk_client_leave(client);
 }
 
 void rk_client_leave(struct rk_client *client)
 {
     client->state = RK_CLIENT_LEAVING;
+    rk_quota_forget(client);
     rk_client_time(client, LEAVE_NS);
 }
 
@@ -169,9 +175,8 @@ void rk_client_answer(struct rk_client *client, int exit_code, const char *text)
 
 void rk_client_end_for_files(struct rk_client *client)
 {
-    rk_client_end(client, RK_REFUSED_BUSY,
-                  "the supervisor is short of descriptors, and running sessions need those that are left: close "
-                  "sessions, or start it with a higher limit (ulimit -n)");
+    files_are_short();
+    rk_client_end(client, RK_REFUSED_BUSY, "%s", rask_last_error());
 }
 
 struct rk_client *rk_client_find(struct rk_supervisor *supervisor, uint32_t session)
@@ -238,6 +243,21 @@ int rk_client_adopt(struct rk_supervisor *supervisor, int fd)
     return 0;
 }
 
+/* A socket's other end may be anybody's: whoever hands it over answers for it. */
+static int adopt_for(const struct rk_client *client, int fd)
+{
+    if (rk_client_is_admin(client)) return rk_client_adopt(client->supervisor, fd);
+    close(fd);
+    return rk_error(-EPROTO, "ADOPT from user %u: only the supervisor's own user and root may hand connections over",
+                    client->uid);
+}
+
+static uint32_t reason_of(int error)
+{
+    if (error == -EDQUOT) return RK_REFUSED_BUSY;
+    return error == -ENOMEM ? RK_REFUSED_MEMORY : RK_REFUSED_PROTOCOL;
+}
+
 static int on_request(struct rk_client *client, const union rk_any_message *message, const int *fds)
 {
     switch (message->head.type) {
@@ -252,7 +272,7 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
     case RK_DEATH:
         return rk_poison_told(client, &message->death);
     default:
-        return rk_client_adopt(client->supervisor, fds[0]);
+        return adopt_for(client, fds[0]);
     }
 }
 
@@ -286,7 +306,7 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
     if (result == -EMFILE)
         rk_client_end_for_files(client);
     else if (result < 0)
-        rk_client_end(client, result == -ENOMEM ? RK_REFUSED_MEMORY : RK_REFUSED_PROTOCOL, "%s", rask_last_error());
+        rk_client_end(client, reason_of(result), "%s", rask_last_error());
 }
 
 /* Something that is no message of this protocol, or one whose descriptors are lost. */

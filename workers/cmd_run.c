@@ -34,7 +34,16 @@ static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder. The default "
     "socket\n"
     "is /run/rask/default.sock for root, else default.sock in $XDG_RUNTIME_DIR/rask or /tmp/rask-UID. A duration is a\n"
-    "number with ns, us, ms or s; a bare number means ms.\n"
+    "number with ns, us, ms or s; a bare number means ms. A size takes K, M and G.\n"
+    "\n"
+    "The user who runs it, and root, may connect. --allow-uid and --allow-gid let others in, who can then hurt nobody "
+    "but\n"
+    "themselves; their requests are copied before a handler sees them. The socket's folder becomes searchable for "
+    "them, "
+    "if\n"
+    "it is yours; they name the socket with --socket. A limit that is given holds for every user, its default for "
+    "other\n"
+    "users only.\n"
     "\n"
     "A request that a worker dies of is saved, with the signal, the backtrace and its bytes (see rask replay), in\n"
     "/var/lib/rask/crashes for root, else in $XDG_STATE_HOME/rask/crashes or ~/.local/state/rask/crashes.\n"
@@ -55,6 +64,7 @@ static const char more[] =
     "\n"
     "examples:\n"
     "  rask run --plugin echo\n"
+    "  rask run --plugin echo --socket /run/models/echo.sock --allow-gid models --uid-sessions 8\n"
     "  rask run --plugin ./handler.so --workers 4 --set model=/srv/model.bin --socket /tmp/models.sock\n";
 
 struct run {
@@ -71,6 +81,8 @@ struct run {
     const char *crash_dir;
     struct rk_settings settings;
     struct rk_cpu_list cpus;
+    struct rk_texts allow_uids;
+    struct rk_texts allow_gids;
 };
 
 /* A processor that this process may not use would make every worker complain. */
@@ -157,6 +169,19 @@ static int take_writable(const struct rk_texts *writable, struct rk_worker_limit
     return RK_GO_ON;
 }
 
+/* Names are looked up now: the running supervisor never needs the user database. */
+static int check_access(const struct run *run, struct rk_access *access)
+{
+    static_assert(RK_TEXTS_MAX <= RK_ACCESS_MAX, "all fit");
+    if (run->private_fd != UINT64_MAX && run->allow_uids.count + run->allow_gids.count > 0)
+        return rk_usage_error("--private-fd excludes --allow-uid and --allow-gid: it has one client");
+    for (unsigned i = 0; i < run->allow_uids.count; i++)
+        if (rk_access_add_uid(access, run->allow_uids.list[i]) < 0) return rk_usage_error("%s", rask_last_error());
+    for (unsigned i = 0; i < run->allow_gids.count; i++)
+        if (rk_access_add_gid(access, run->allow_gids.list[i]) < 0) return rk_usage_error("%s", rask_last_error());
+    return RK_GO_ON;
+}
+
 /* What the table of options cannot check. */
 static int check(const struct run *run, struct rk_supervisor_config *config)
 {
@@ -178,8 +203,8 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     int code = parse_restart_limit(run->restart_limit, &config->restart_limit);
     if (code == RK_GO_ON) code = find_user(run->user, &config->limits.identity);
     if (code == RK_GO_ON) code = take_writable(&run->writable, &config->limits);
-    if (code != RK_GO_ON) return code;
-    return check_cpus(&run->cpus);
+    if (code == RK_GO_ON) code = check_access(run, &config->access);
+    return code == RK_GO_ON ? check_cpus(&run->cpus) : code;
 }
 
 static const char *environment(const char *name, const char *otherwise)
@@ -214,7 +239,9 @@ static struct rk_supervisor_config config = {
     .poison_ttl_ns = RK_POISON_TTL_NS_DEFAULT,
     .crash = RK_CRASH_CONFIG_INIT,
     .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
+    .quota = RK_QUOTA_CONFIG_INIT,
 };
+
 static const struct rk_option options[] = {
     {.name = "plugin", .value = "PLUGIN", .help = "handlers to run (required)", .text = &run.plugin},
     {.name = "workers",
@@ -306,6 +333,38 @@ static const struct rk_option options[] = {
      .value = "SIZE",
      .help = "save so much of the request, 0: nothing of it (default 1M)",
      .bytes = &config.crash.payload_bytes_max},
+    {.name = "allow-uid",
+     .value = "UID|NAME",
+     .help = "let this user connect, too; may be repeated",
+     .texts = &run.allow_uids},
+    {.name = "allow-gid",
+     .value = "GID|NAME",
+     .help = "let members of this group connect, too; may be repeated",
+     .texts = &run.allow_gids},
+    {.name = "uid-bytes",
+     .value = "SIZE",
+     .help = "shared memory of one user (default for other users 1G; 0: no limit)",
+     .bytes = &config.quota.uid_bytes},
+    {.name = "uid-sessions",
+     .value = "N",
+     .help = "sessions of one user (default for other users 64; 0: no limit)",
+     .count = &config.quota.uid_sessions,
+     .max = RASK_SESSIONS_MAX},
+    {.name = "session-bytes",
+     .value = "SIZE",
+     .help = "shared memory of one session (default for other users 64M; 0: no limit)",
+     .bytes = &config.quota.session_bytes},
+    {.name = "sessions",
+     .value = "N",
+     .help = "sessions of all users, 1 to 1024 (default 1024)",
+     .count = &config.quota.sessions,
+     .min = 1,
+     .max = RASK_SESSIONS_MAX},
+    {.name = "handshake-timeout",
+     .value = "DURATION",
+     .help = "time for each step of attaching (default 10s)",
+     .duration_ns = &config.quota.handshake_ns,
+     .min = 1000000u},
     {.name = "private-fd",
      .value = "FD",
      .help = "serve only the client on this socket, end with it",

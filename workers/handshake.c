@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ATTACH_NS 30000000000u
-
 static uint32_t session_count(const struct rk_supervisor *supervisor)
 {
     uint32_t count = 0;
@@ -49,10 +47,18 @@ static bool takes_a_crowd(struct rk_supervisor *supervisor, char *why, size_t wh
     return supervisor->takes_a_crowd;
 }
 
+/* What one futex_waitv takes. Other users leave some of it to the supervisor's own. */
+static uint32_t few_sessions(const struct rk_client *client)
+{
+    return rk_client_is_admin(client) ? RASK_SESSIONS_MAX_CLASSIC
+                                      : RASK_SESSIONS_MAX_CLASSIC - RASK_SESSIONS_MAX_CLASSIC / 8;
+}
+
 void rk_client_hello(struct rk_client *client, const struct rk_message_hello *hello)
 {
     struct rk_supervisor *supervisor = client->supervisor;
     char why[256];
+    int result;
     client->params = hello->params;
     client->params.lanes = supervisor->lanes;
     client->flags = hello->flags & RK_PEER_MEMBARRIER;
@@ -61,15 +67,14 @@ void rk_client_hello(struct rk_client *client, const struct rk_message_hello *he
         refuse_version(client, hello);
     } else if (rk_params_check(&client->params) < 0) {
         rk_client_end(client, RK_REFUSED_OPTIONS, "%s", rask_last_error());
-    } else if (session_count(supervisor) >= RASK_SESSIONS_MAX) {
-        rk_client_end(client, RK_REFUSED_BUSY, "the supervisor has its limit of %u sessions: close one, or try later",
-                      RASK_SESSIONS_MAX);
-    } else if (session_count(supervisor) >= RASK_SESSIONS_MAX_CLASSIC && !takes_a_crowd(supervisor, why, sizeof(why))) {
+    } else if (session_count(supervisor) >= few_sessions(client) && !takes_a_crowd(supervisor, why, sizeof(why))) {
         rk_client_end(
             client, RK_REFUSED_BUSY,
             "the supervisor has its limit of %u sessions (more, up to %u, need io_uring with FUTEX_WAITV; here: "
             "%s): close one, or start another supervisor",
-            RASK_SESSIONS_MAX_CLASSIC, RASK_SESSIONS_MAX, why);
+            few_sessions(client), RASK_SESSIONS_MAX, why);
+    } else if ((result = rk_quota_session(client)) < 0) {
+        rk_client_end(client, result == -ENOMEM ? RK_REFUSED_MEMORY : RK_REFUSED_BUSY, "%s", rask_last_error());
     } else {
         client->state = RK_CLIENT_WAITING;
         rk_timer_stop(supervisor->reactor, &client->timer); /* it has its own */
@@ -102,6 +107,7 @@ static void send_welcome(struct rk_client *client, struct rk_fd *control)
         .worker_wait_mode = supervisor->config->wait_mode,
         .method_count = supervisor->plugin.method_count,
         .supervisor_pid = (uint32_t)getpid(),
+        .slab_bytes_max = client->params.slab_bytes_max,
         .version = RASK_VERSION,
     };
     rk_message_init(&message.head, RK_WELCOME, sizeof(message));
@@ -140,7 +146,7 @@ void rk_client_welcome(struct rk_client *client)
     send_welcome(client, control);
     send_methods(client);
     rk_fd_drop(control);
-    rk_client_time(client, ATTACH_NS);
+    rk_client_time(client, supervisor->config->quota.handshake_ns);
 }
 
 /* Takes both descriptors over. The bell is mapped here, too: the supervisor rings it. */
@@ -165,6 +171,7 @@ void rk_client_attach(struct rk_client *client, const int fds[2])
     struct rk_message attached;
     bool too_many = rk_files_short(client->supervisor, fds[0] > fds[1] ? fds[0] : fds[1], RK_FILES_FOR_NEWCOMERS);
     int result = take_segments(client, fds);
+    too_many |= rk_quota_files_over(client);
     if (result == 0 && too_many) {
         rk_client_end_for_files(client);
         return;

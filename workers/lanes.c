@@ -2,7 +2,7 @@
 /* Lanes and segments: how memory of a client comes to a worker and the other way round. The supervisor checks each
  * descriptor before it hands it on, so that neither party can give the other something unsealed or short.
  *
- *   FREE -> WANTED (worker does not serve yet) -> OPENING (LANE_OPEN sent) -> OPEN -> GONE (worker died) -> FREE
+ *   FREE -> WANTED (worker does not serve yet, or no bytes left) -> OPENING (LANE_OPEN sent) -> OPEN -> GONE (it died) -> FREE
  *
  * A lane belongs to one incarnation of a worker, by its generation: what a worker says about a lane counts only if it
  * is that incarnation. A GONE lane is used again only after the client said that it has settled it. */
@@ -62,6 +62,7 @@ static struct rk_message_lane lane_message(const struct rk_client *client, uint3
 static void open_lane(struct rk_client *client, uint32_t lane)
 {
     struct rk_place *place = &client->place[lane];
+    if (!rk_quota_lane(client, place)) return; /* it stays WANTED */
     struct rk_member *member = rk_holder(client->supervisor, place->worker);
     introduce(client, member);
     place->state = RK_PLACE_OPENING;
@@ -134,6 +135,7 @@ int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *messa
     result = check_wanted(client, message);
     if (result < 0 || client->state != RK_CLIENT_ATTACHED) return result; /* a worker's last words may have ended it */
     struct rk_place *place = &client->place[message->lane];
+    rk_quota_return(client, place);
     *place =
         (struct rk_place){.state = RK_PLACE_WANTED, .worker = message->worker, .slab_bytes = client->params.slab_bytes};
     if (supervisor->phase != RK_PHASE_SERVING) {
@@ -153,6 +155,8 @@ int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *mess
     if (!is_gone(client, place))
         return rk_error(-EPROTO, "LANE_CLOSED for lane %u, which is %s", message->lane,
                         place->state == RK_PLACE_OPEN ? "its living worker's" : "not open");
+    place->state = RK_PLACE_FREE;
+    rk_quota_return(client, place);
     *place = (struct rk_place){.state = RK_PLACE_FREE};
     return 0;
 }
@@ -196,7 +200,9 @@ int rk_request_segment(struct rk_client *client, const struct rk_message_segment
                      : rk_error(-EPROTO, "SEGMENT for session %u", message->session);
     if (result == 0) result = rk_segment_verify(fd, RK_SEGMENT_REQUEST_EXTRA, message->bytes);
     /* It is kept for workers to come; running sessions may need the number. */
-    if (result == 0 && rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS)) result = -EMFILE;
+    if (result == 0 && (rk_files_short(supervisor, fd, RK_FILES_FOR_NEWCOMERS) || rk_quota_files_over(client)))
+        result = -EMFILE;
+    if (result == 0) result = rk_quota_charge(client, NULL, message->bytes);
     if (result < 0) {
         close(fd);
         return result;
@@ -241,7 +247,8 @@ static void pass_on(struct rk_client *client, const void *message, int fd, struc
     rk_peer_send(&client->peer, message, 0, segment, pidfd);
     bool waits = segment->uses > 1;
     rk_fd_drop(segment);
-    if (waits && rk_files_short(client->supervisor, fd, RK_FILES_FOR_LANES)) rk_client_end_for_files(client);
+    if (waits && (rk_files_short(client->supervisor, fd, RK_FILES_FOR_LANES) || rk_quota_files_over(client)))
+        rk_client_end_for_files(client);
 }
 
 int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd)
@@ -278,7 +285,13 @@ int rk_response_segment(struct rk_member *member, const struct rk_message_segmen
         close(fd);
         return result;
     }
-    client->place[message->lane].segments[message->id / 64] |= 1ull << (message->id % 64);
+    struct rk_place *lane = &client->place[message->lane];
+    lane->segments[message->id / 64] |= 1ull << (message->id % 64);
+    if (rk_quota_charge(client, lane, message->bytes) < 0) { /* made already: only with the session can it go */
+        close(fd);
+        rk_client_end(client, RK_REFUSED_BUSY, "%s", rask_last_error());
+        return 0;
+    }
     struct rk_message_segment forward = {.session = client->session,
                                          .lane = message->lane,
                                          .kind = RK_SEGMENT_RESPONSE_EXTRA,

@@ -5,6 +5,7 @@
 #include "error.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <rask/client.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 #define BACKLOG 128
 #define LOCK_TRIES 16
+#define FOLDER_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+#define SEARCHABLE (S_IXGRP | S_IXOTH)
 
 static int resolve(struct rk_listener *listener, const char *path, bool *is_default)
 {
@@ -34,13 +37,23 @@ static int resolve(struct rk_listener *listener, const char *path, bool *is_defa
     return 0;
 }
 
+/* Of the socket. */
+static void folder_of(const char *socket_path, char folder[FOLDER_BYTES])
+{
+    snprintf(folder, FOLDER_BYTES, "%s", socket_path);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        memcpy(folder, ".", 2);
+    else
+        slash[slash == folder] = '\0';
+}
+
 /* The folder of the default socket: ours and private, or refused. */
 static int check_folder(const char *socket_path)
 {
-    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char folder[FOLDER_BYTES];
     struct stat facts;
-    snprintf(folder, sizeof(folder), "%s", socket_path);
-    *strrchr(folder, '/') = '\0';
+    folder_of(socket_path, folder);
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return rk_error(-errno, "cannot make the folder %s: %s; name another socket with --socket", folder,
                         strerror(errno));
@@ -53,7 +66,47 @@ static int check_folder(const char *socket_path)
     if (facts.st_mode & (S_IWGRP | S_IWOTH))
         return rk_error(-EPERM, "%s is writable by others (mode %03o): chmod 0700 it, or name another socket", folder,
                         facts.st_mode & 0777);
+    /* A supervisor that let others in, and was killed, left it searchable. */
+    if ((facts.st_mode & 0777) != 0700 && chmod(folder, 0700) < 0)
+        return rk_error(-errno, "cannot make %s private: %s", folder, strerror(errno));
     return 0;
+}
+
+/* Others may search the folder as long as we listen. What is not ours is left alone. */
+static void open_folder(struct rk_listener *listener)
+{
+    char folder[FOLDER_BYTES];
+    struct stat facts;
+    folder_of(listener->path, folder);
+    if (stat(folder, &facts) < 0 || facts.st_uid != geteuid() || (facts.st_mode & SEARCHABLE) == SEARCHABLE) return;
+    if (chmod(folder, (facts.st_mode & 07777) | SEARCHABLE) == 0) listener->folder_mode = facts.st_mode & 07777;
+}
+
+static void close_folder(struct rk_listener *listener)
+{
+    char folder[FOLDER_BYTES];
+    struct stat facts;
+    folder_of(listener->path, folder);
+    bool as_left = stat(folder, &facts) == 0 && (facts.st_mode & 07777) == (listener->folder_mode | SEARCHABLE);
+    if (listener->folder_mode != 0 && as_left) (void)!chmod(folder, listener->folder_mode);
+    listener->folder_mode = 0;
+}
+
+bool rk_listener_hidden(const struct rk_listener *listener, char *folder, size_t bytes)
+{
+    char near[FOLDER_BYTES], whole[PATH_MAX];
+    struct stat facts;
+    folder_of(listener->path, near);
+    if (!realpath(near, whole)) return false;
+    for (;;) {
+        if (stat(whole, &facts) == 0 && !(facts.st_mode & S_IXOTH)) {
+            snprintf(folder, bytes, "%s", whole);
+            return true;
+        }
+        char *slash = strrchr(whole, '/');
+        if (!slash || slash[1] == '\0') return false;
+        slash[slash == whole] = '\0';
+    }
 }
 
 static int refuse_live(const char *path, long pid)
@@ -158,13 +211,13 @@ static int remove_stale(struct rk_listener *listener)
 }
 
 /* The mode is set by the umask while binding: between bind and chmod anybody could connect. */
-static int bind_and_listen(struct rk_listener *listener)
+static int bind_and_listen(struct rk_listener *listener, bool for_others)
 {
     struct stat facts;
     struct sockaddr_un address = address_of(listener);
     listener->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
-    mode_t mask = umask(0077);
+    mode_t mask = umask(for_others ? 0111 : 0077);
     int result = bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
     umask(mask);
     if (result < 0) {
@@ -181,15 +234,16 @@ static int bind_and_listen(struct rk_listener *listener)
     return result;
 }
 
-int rk_listener_open(struct rk_listener *listener, const char *path)
+int rk_listener_open(struct rk_listener *listener, const char *path, bool for_others)
 {
     bool is_default;
     int result = resolve(listener, path, &is_default);
     if (result == 0 && is_default) result = check_folder(listener->path);
     if (result == 0) result = lock(listener);
     if (result == 0) result = remove_stale(listener);
-    if (result == 0) result = bind_and_listen(listener);
+    if (result == 0) result = bind_and_listen(listener, for_others);
     if (result < 0) unlock(listener);
+    if (result == 0 && for_others) open_folder(listener);
     return result;
 }
 
@@ -201,6 +255,7 @@ void rk_listener_close(struct rk_listener *listener)
         unlink(listener->path);
     close(listener->fd);
     listener->fd = -1;
+    close_folder(listener);
     unlock(listener);
 }
 

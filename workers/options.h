@@ -21,7 +21,7 @@
 
 #define RK_SETTINGS_MAX 64u
 #define RK_CPUS_MAX 1024u
-#define RK_OPTIONS_MAX 32u
+#define RK_OPTIONS_MAX 64u
 
 /** Values of --set, in the order given; `list` is NULL-terminated and fits rask_spawn_options.settings. */
 struct rk_settings {

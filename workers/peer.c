@@ -62,7 +62,7 @@ void rk_peer_clear(struct rk_peer *peer)
         free_packet(packet);
     }
     peer->last = &peer->first;
-    peer->queued = 0;
+    peer->queued = peer->queued_fds = 0;
 }
 
 /* No more sending. The owner reads the end of the stream and does the rest. */
@@ -94,6 +94,7 @@ static void pop(struct rk_peer *peer)
     peer->first = packet->next;
     if (!peer->first) peer->last = &peer->first;
     peer->queued--;
+    peer->queued_fds -= packet->fd_count;
     if (packet->fd_count > 0) peer->unacked++;
     free_packet(packet);
 }
@@ -196,6 +197,7 @@ void rk_peer_send(struct rk_peer *peer, const void *message, uint32_t session, s
     *peer->last = packet;
     peer->last = &packet->next;
     peer->queued++;
+    peer->queued_fds += packet->fd_count;
     flush(peer);
 }
 
@@ -232,6 +234,7 @@ bool rk_peer_forget(struct rk_peer *peer, uint32_t session)
         unheard |= packet->message.head.type == RK_SESSION;
         *place = packet->next;
         peer->queued--;
+        peer->queued_fds -= packet->fd_count;
         free_packet(packet);
     }
     peer->last = place;

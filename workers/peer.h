@@ -43,7 +43,8 @@ struct rk_peer {
     struct rk_packet **last;
     uint32_t queued;
     uint32_t queued_max;
-    uint32_t unacked; /* descriptor messages sent and not acknowledged */
+    uint32_t queued_fds; /* descriptors in the queue */
+    uint32_t unacked;    /* descriptor messages sent and not acknowledged */
     uint32_t unacked_max;
     struct rk_timer retry;
     bool wants_room; /* POLLOUT is watched */

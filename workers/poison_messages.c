@@ -109,7 +109,7 @@ void rk_poison_command(struct rk_client *client, const struct rk_message_poison 
 {
     static struct rk_message_poison_list list; /* large, so not on the stack */
     struct rk_supervisor *supervisor = client->supervisor;
-    if (!client->may_command) {
+    if (!rk_client_is_admin(client)) {
         rk_client_end(client, RK_REFUSED_PERMISSION, "only the supervisor's user and root may see and clear poisons");
         return;
     }

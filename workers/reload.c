@@ -162,7 +162,7 @@ void rk_reload_signal(struct rk_supervisor *supervisor)
 void rk_reload_asked(struct rk_client *client, const struct rk_message_reload *message)
 {
     struct rk_supervisor *supervisor = client->supervisor;
-    if (!client->may_command) {
+    if (!rk_client_is_admin(client)) {
         rk_client_end(client, RK_REFUSED_PERMISSION, "only the supervisor's user and root may reload it");
     } else if (supervisor->phase != RK_PHASE_SERVING) {
         rk_client_end(client, RK_REFUSED_BUSY, "the pool is still starting: try again when it is ready");

@@ -146,14 +146,19 @@ static inline void publish(struct rk_served *served, struct rk_response_slot *sl
     slot->ticket = ticket;
     slot->code = code;
     slot->status = (uint16_t)status;
+    RK_STEP(RESPONSE_STATUS);
     uint64_t load = position - served->consumed;
     uint32_t at = served->slot, next = rk_slots_next(at, load, served->mask);
     slot->next = (uint16_t)next;
     slot->kind = (uint8_t)kind;
+    RK_STEP(RESPONSE_FIELDS);
     /* SYNC R2 release: pairs with rk_lane_ready */
     rk_store_release(&slot->sequence, position + 1);
+    RK_STEP(RESPONSE_SEQUENCE);
     rk_publish(served->client_state, served->client_bell);
+    RK_STEP(RESPONSE_RUNG);
     served->slot = next;
+    RK_STEP(RESPONSE_NOTED);
     if (load >= RK_DEEP) rk_prefetch_write(&served->responses[rk_slot_line(at + RK_WRITE_AHEAD, served->mask)]);
 }
 
@@ -170,6 +175,7 @@ static enum rk_take skip(struct rk_served *served, uint32_t ticket)
     struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = 0;
     publish(served, slot, ticket, RK_RESPONSE_SKIPPED, RASK_CANCELLED, 0);
+    RK_STEP(SKIPPED);
     return RK_TAKE_SKIPPED;
 }
 
@@ -195,7 +201,9 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
 {
     struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = handling->replied_bytes;
+    RK_STEP(RESPONSE_LENGTH);
     if (RK_UNLIKELY(handling->block != RK_BLOCK_NONE)) reply_from_block(served, slot, handling);
+    RK_STEP(RESPONSE_PAYLOAD);
     publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, code);
 }
 
@@ -204,8 +212,10 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     const struct rk_request_slot *slot = served->next_request;
     /* SYNC R3 release, light: pairs with rk_lane_taken. Nothing of the slot but its sequence is read before this. */
     rk_store_release(&served->response_header->taken, served->position + 1);
+    RK_STEP(TAKEN);
     rk_light_barrier();
     if (RK_UNLIKELY(served->fenced)) rk_full_fence();
+    RK_STEP(TAKEN_BARRIER);
     bool cancelled = rk_load_relaxed(&slot->cancel) != 0;
     uint32_t kind = rk_load_relaxed(&slot->kind);
     uint32_t next = rk_load_relaxed(&slot->next);
@@ -232,5 +242,6 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) return found;
     }
     served->next_request = &served->requests[rk_slot_line(next, served->mask)];
+    RK_STEP(REQUEST_READ);
     return RK_UNLIKELY(cancelled) ? skip(served, handling->ticket) : RK_TAKE_REQUEST;
 }

@@ -16,6 +16,7 @@
 #include "supervisor_state.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <rask/client.h>
 #include <signal.h>
@@ -33,9 +34,6 @@
 /* Standard error was full: try again after this long. */
 #define LOG_RETRY_NS 1000000000u
 #define ROUND_ACCEPTS_MAX 16u
-/* Descriptors that newcomers do not get, unless that is over a quarter of all. */
-#define FILES_KEPT 32u
-#define FILES_KEPT_PER_WORKER 8u /* four, and a reload has twice as many workers for a while */
 /* Signals this close together are one: timeout(1) and service managers send theirs to the process and to its group. */
 #define SAME_SIGNAL_NS 50000000u
 
@@ -249,16 +247,6 @@ uint32_t rk_chance(struct rk_supervisor *supervisor)
     return (uint32_t)(supervisor->chance >> 32);
 }
 
-bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose)
-{
-    struct rlimit limit; /* as it is now: prlimit(1) may have changed it */
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return false;
-    rlim_t kept = FILES_KEPT + FILES_KEPT_PER_WORKER * supervisor->config->workers;
-    if (kept > limit.rlim_cur / 4) kept = limit.rlim_cur / 4;
-    if (purpose == RK_FILES_FOR_LANES) kept /= 2;
-    return (rlim_t)fd + kept >= limit.rlim_cur;
-}
-
 /* Children are reaped through their pidfds, which an ignored SIGCHLD would prevent. */
 static int take_signals(struct rk_supervisor *supervisor)
 {
@@ -277,12 +265,25 @@ static int take_signals(struct rk_supervisor *supervisor)
     return rk_reactor_watch(supervisor->reactor, supervisor->signal_fd, POLLIN, on_signal, supervisor);
 }
 
+/* Others are let in, and cannot come. */
+static void say_if_hidden(struct rk_supervisor *supervisor)
+{
+    char folder[PATH_MAX];
+    if (!rk_listener_hidden(&supervisor->listener, folder, sizeof(folder))) return;
+    rk_supervisor_log(
+        supervisor, RASK_LOG_WARNING, RK_LOG_NO_WORKER, "unreachable",
+        "other users cannot reach %s, because they may not search %s: chmod o+x it, or name another --socket",
+        supervisor->listener.path, folder);
+}
+
 static int open_doors(struct rk_supervisor *supervisor)
 {
     const struct rk_supervisor_config *config = supervisor->config;
     if (config->private_fd < 0) {
-        int result = rk_listener_open(&supervisor->listener, config->socket_path);
+        bool for_others = rk_access_for_others(&config->access);
+        int result = rk_listener_open(&supervisor->listener, config->socket_path, for_others);
         if (result < 0) return result;
+        if (for_others) say_if_hidden(supervisor);
         rk_board_place(supervisor);
         watch_listener(supervisor);
         return 0;
@@ -290,7 +291,7 @@ static int open_doors(struct rk_supervisor *supervisor)
     if (fcntl(config->private_fd, F_SETFD, FD_CLOEXEC) < 0)
         return rk_error(-errno, "--private-fd %d: %s", config->private_fd, strerror(errno));
     int result = rk_client_adopt(supervisor, config->private_fd);
-    return result < 0 || supervisor->clients ? result : rk_error(-ENOMEM, "no memory for a client");
+    return result < 0 || supervisor->clients ? result : -ECONNREFUSED; /* why is in rask_last_error() */
 }
 
 static int set_up(struct rk_supervisor *supervisor, int *exit_code)

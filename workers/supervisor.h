@@ -4,9 +4,11 @@
 #ifndef RK_SUPERVISOR_H
 #define RK_SUPERVISOR_H
 
+#include "access.h"
 #include "crash.h"
 #include "log.h"
 #include "policy.h"
+#include "quota.h"
 #include "reactor.h"
 #include "worker_limits.h"
 #include <stdint.h>
@@ -32,6 +34,8 @@ struct rk_supervisor_config {
     struct rk_crash_config crash;
     struct rk_restart_limit restart_limit;
     struct rk_worker_limits limits;
+    struct rk_access access;
+    struct rk_quota_config quota;
     uint64_t kill_grace_ns;      /* from a deadline that passed inside a handler to the end of its worker */
     uint64_t request_timeout_ns; /* 0: none */
     uint64_t poison_ttl_ns;      /* 0: nothing is poisoned */

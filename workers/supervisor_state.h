@@ -4,6 +4,7 @@
  *   supervisor.c  set-up, signals, phases, the end        pool.c     workers: start, messages, death, restart
  *   clients.c     connections: hello to attached, leaving lanes.c    lanes and segments between clients and workers
  *   handover.c    one worker takes over from another      reload.c   a new plugin file, all or nothing
+ *   access.h      who may connect                         quota.h    how much of it all one user may have
  *
  * Everything a peer says is checked in the function that receives it. Sending cannot fail (peer.h), so no function here
  * frees a client or a worker but from that client's or worker's own callback. */
@@ -25,6 +26,7 @@
 #include "supervisor.h"
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 /* Descriptor messages that may be under way to one client, to one worker. */
 #define RK_CLIENT_UNACKED_MAX 1u
@@ -110,7 +112,7 @@ enum rk_client_state {
 
 enum rk_place_state {
     RK_PLACE_FREE,
-    RK_PLACE_WANTED,  /* the worker does not serve yet */
+    RK_PLACE_WANTED,  /* the worker does not serve yet, or the user has no bytes left for it */
     RK_PLACE_OPENING, /* LANE_OPEN was sent */
     RK_PLACE_OPEN,
     RK_PLACE_GONE /* its worker died; LANE_CLOSED has not come */
@@ -143,6 +145,7 @@ struct rk_place {
     bool leaving;        /* its worker takes nothing new: the client may have another lane to its post */
     uint64_t slab_bytes; /* of the response slab, with the extra segments */
     uint64_t segments[RK_SEGMENTS_MAX / 64];
+    uint64_t bytes; /* charged to the session, see quota.h */
 };
 
 struct rk_client {
@@ -151,10 +154,9 @@ struct rk_client {
     enum rk_client_state state;
     struct rk_timer timer;
     struct rk_peer peer;
-    bool other_user;      /* root, visiting a user's supervisor */
-    bool may_command;     /* the supervisor's user, or root */
-    uid_t uid;            /* who connected */
+    uint32_t uid;         /* when it connected */
     uint32_t deaths_told; /* DEATHs that came */
+    bool other_user;      /* not the supervisor's: its requests are copied before they are handled */
     char *reload;         /* ASKING: which file; NULL: its turn has come */
     uint32_t flags;       /* RK_PEER_* of its HELLO */
     uint32_t session;     /* 0: none yet */
@@ -166,6 +168,10 @@ struct rk_client {
     struct rk_fd *extra[RK_SEGMENTS_MAX];
     uint64_t extra_bytes[RK_SEGMENTS_MAX];
     uint64_t slab_bytes; /* of the request slab, with the extra segments */
+    /* Shared memory, see quota.h. */
+    uint64_t own_bytes;        /* request segments, bell, control word */
+    uint64_t lane_bytes;       /* of all lanes */
+    uint64_t first_lane_bytes; /* one lane is paid for from the start */
     struct rk_place place[RK_LANES_MAX];
     uint32_t known[2 * RASK_WORKERS_MAX]; /* by seat: generation of the incarnation that has our SESSION; 0: none */
 };
@@ -183,9 +189,11 @@ struct rk_supervisor {
     struct rk_timer accept_timer; /* accepting pauses */
     struct rk_timer end_timer;    /* drain time-out, then the last flush */
     bool ever_ready;
-    bool takes_a_crowd; /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
-    bool last_words;    /* no worker is left; only messages have to go out */
-    uint32_t lanes;     /* of every session */
+    bool takes_a_crowd;  /* more sessions than RASK_SESSIONS_MAX_CLASSIC: io_uring was tried and can */
+    bool last_words;     /* no worker is left; only messages have to go out */
+    bool lanes_deferred; /* some lane waits until its user has bytes for it */
+    uint64_t deferred_said_ns;
+    uint32_t lanes; /* of every session */
     struct rk_post *posts;
     struct rk_member *buried; /* dead and of no role: freed at the end of the round */
     struct rk_timer burial;
@@ -225,11 +233,6 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor);
 void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text);
 /** Something ended (a worker, a client, a queue): is it time to stop? */
 void rk_supervisor_look(struct rk_supervisor *supervisor);
-
-/** The kernel gives out the lowest free number, so a high one says that few are left. Some are kept back: newcomers and
- * their memory leave them all, lanes of running sessions may use half, and the rest is for replacing workers. */
-enum rk_files_for { RK_FILES_FOR_NEWCOMERS, RK_FILES_FOR_LANES };
-bool rk_files_short(const struct rk_supervisor *supervisor, int fd, enum rk_files_for purpose);
 
 static inline struct rk_member *rk_holder(const struct rk_supervisor *supervisor, uint32_t index)
 {
@@ -344,6 +347,15 @@ void rk_clients_welcome(struct rk_supervisor *supervisor);
 void rk_clients_workers(struct rk_supervisor *supervisor);
 /** Tell everybody that this is the end. */
 void rk_clients_shutdown(struct rk_supervisor *supervisor);
+/** May this user give commands to the supervisor (reload, poison, whatever is not about its own session)? The one rule. */
+static inline bool rk_uid_is_admin(uint32_t uid)
+{
+    return uid == 0 || uid == geteuid();
+}
+static inline bool rk_client_is_admin(const struct rk_client *client)
+{
+    return rk_uid_is_admin(client->uid);
+}
 /** Attached client of a session, or NULL. */
 struct rk_client *rk_client_find(struct rk_supervisor *supervisor, uint32_t session);
 
@@ -364,7 +376,7 @@ void rk_poison_forget(struct rk_supervisor *supervisor);
 void rk_poison_command(struct rk_client *client, const struct rk_message_poison *message);
 
 /* lanes.c: requests of an attached client. 0, or the reason to end it in rask_last_error(): -EPROTO it broke the rules,
- * -ENOMEM, -EMFILE the supervisor is out of descriptors. They take descriptors over. */
+ * -ENOMEM, -EMFILE the supervisor is out of descriptors, -EDQUOT the user's share is used up. They take descriptors over. */
 int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message);
 int rk_lane_settled(struct rk_client *client, const struct rk_message_lane *message);
 int rk_request_segment(struct rk_client *client, const struct rk_message_segment *message, int fd);

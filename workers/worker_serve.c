@@ -59,16 +59,20 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     page->method = handling->method;
     page->deadline_ns = handling->call.deadline_ns;
     page->ticket = served->position << 32 | handling->ticket; /* where crash capture finds the request */
+    RK_STEP(STATUS_PAGE);
     /* SYNC R9 release: pairs with the readers of the status page */
     rk_store_release(&page->epoch, epoch + 1);
+    RK_STEP(EPOCH_ODD);
     int code = RK_LIKELY(--worker->until_sample != 0)
                    ? worker->plugin->methods[handling->method].handle(&handling->call)
                    : rk_worker_sample(worker);
+    RK_STEP(HANDLED);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
     worker->epoch = epoch + 2;
     rk_store_release(&page->epoch, epoch + 2);
+    RK_STEP(EPOCH_EVEN);
     if (RK_UNLIKELY(status != RASK_OK)) rk_store_relaxed(&page->handler_errors, page->handler_errors + 1);
 }
 
@@ -219,7 +223,9 @@ static void park(struct rk_worker *worker, bool first)
     bool heavy;
     rk_nap_begin(&worker->nap);
     uint32_t count = announce(worker, &heavy);
+    RK_STEP(WORKER_PARKED);
     rk_nap_barrier(heavy);
+    RK_STEP(WORKER_BARRIER);
     if (!anything(worker)) {
         uint64_t start_ns = first && rk_ladder_times(&worker->ladder) ? rask_now_ns() : 0;
         before_sleep(worker);
@@ -230,6 +236,7 @@ static void park(struct rk_worker *worker, bool first)
     }
     for (uint32_t i = 0; i < worker->session_count; i++)
         if (worker->sessions[i]->open) rk_park_withdraw(&worker->sessions[i]->response_header->worker.state);
+    RK_STEP(WORKER_AWAKE);
 }
 
 /** Busy for long: clients need not fence any more, but for those that must for good. */

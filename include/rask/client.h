@@ -82,10 +82,12 @@ struct rask_spawn_options {
         .size = (uint32_t)sizeof(struct rask_spawn_options) \
     }
 
-/** Connect to the supervisor that listens on `path` (NULL: the default socket, see rask_default_socket()).
+/** Connect to the supervisor that listens on `path` (NULL: the default socket, see rask_default_socket(); refused when its
+ * folder belongs to somebody else. A path that is named may be another user's: that user then sees the requests).
  * Waits until a worker serves, at most options->connect_timeout_ns. On success *out owns the session;
  * close it with rask_close(). On failure *out is NULL.
- * Errors: -ENOENT, -ECONNREFUSED no supervisor there (start one); -EACCES not allowed to; -EPROTO,
+ * Errors: -ENOENT, -ECONNREFUSED no supervisor there (start one); -EACCES the supervisor does not let
+ * this user in (its --allow-uid), -EPERM the default socket's folder is somebody else's (name the socket); -EPROTO,
  * -EPROTONOSUPPORT the peer speaks another version or sent nonsense (update the older one); -EBUSY the supervisor
  * is full (later); -ENOEXEC its plugin does not load (fix the plugin); -ESHUTDOWN it is shutting down;
  * -ETIMEDOUT no worker served in time; -EINVAL an option is out of range; -ENOMEM, -EMFILE. any thread. */

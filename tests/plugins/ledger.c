@@ -17,6 +17,7 @@ static int enter(const struct rask_call *call, struct ledger_request *request)
     if (call->request_bytes < sizeof(*request)) return EINVAL;
     memcpy(request, call->request, sizeof(*request));
     if (request->number >= LEDGER_NUMBERS) return ERANGE;
+    __atomic_store_n(&ledger->worker[request->number], (uint32_t)getpid(), __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&ledger->started[request->number], 1, __ATOMIC_SEQ_CST);
     return 0;
 }

@@ -13,6 +13,7 @@
 struct ledger {
     uint32_t started[LEDGER_NUMBERS];  /* handler entered */
     uint32_t finished[LEDGER_NUMBERS]; /* handler about to return */
+    uint32_t worker[LEDGER_NUMBERS];   /* pid of the worker that entered it last */
     uint32_t last[LEDGER_KEYS];        /* ordered: number of the last one with this argument */
 };
 

@@ -65,6 +65,14 @@ void kit_init(void)
     assert_non_null(getenv("RASK_TEST_PLUGINS"));
 }
 
+void kit_ignore_leaks(void)
+{
+    char options[512];
+    const char *given = getenv("ASAN_OPTIONS");
+    snprintf(options, sizeof(options), "%s:detect_leaks=0", given ? given : "");
+    setenv("ASAN_OPTIONS", options, 1);
+}
+
 pid_t kit_fork(void)
 {
     pid_t parent = getpid(), pid = fork();
@@ -170,6 +178,15 @@ static bool is_worker(pid_t pid)
     bool named = fgets(name, sizeof(name), file) && strncmp(name, "rask-worker", 11) == 0;
     fclose(file);
     return named;
+}
+
+unsigned kit_workers(pid_t pid, pid_t *pids, unsigned max)
+{
+    pid_t children[512];
+    unsigned found = kit_children(pid, children, 512), count = 0;
+    for (unsigned i = 0; i < found && count < max; i++)
+        if (is_worker(children[i])) pids[count++] = children[i];
+    return count;
 }
 
 void kit_wait_children(pid_t pid, unsigned count)

@@ -26,6 +26,8 @@
 
 /** Once in main(), before anything else. */
 void kit_init(void);
+/** No leak checker in programs that are started from now on: it traces, and a leak may be what a test wants. */
+void kit_ignore_leaks(void);
 int kit_set_up(void **state);
 int kit_tear_down(void **state);
 
@@ -103,6 +105,8 @@ struct rask *kit_connect(const struct kit_server *server, const struct rask_opti
 
 /** Child processes of `pid`, zombies included; at most `max`. */
 unsigned kit_children(pid_t pid, pid_t *pids, unsigned max);
+/** Those of them that are workers: a supervisor has other children, too, that write down crashes. */
+unsigned kit_workers(pid_t pid, pid_t *pids, unsigned max);
 /** Wait until it has exactly this many children that are ready to serve (their thread names are set). */
 void kit_wait_children(pid_t pid, unsigned count);
 /** Reap what came here from dead parents; fails if something still runs after `timeout_ms`. Returns how many. */
@@ -132,6 +136,8 @@ uint64_t kit_submit(struct rask *s, struct kit_ledger *ledger, const char *metho
                     uint64_t deadline_ns);
 /** The payload of a request: the same for the same number. */
 void kit_fill(uint8_t *data, uint32_t number, uint32_t argument, uint32_t bytes);
+/** The payload of an OK is what the handler makes of its request. */
+void kit_judge_answer(const struct rask_completion *completion);
 /** A completion against the ledger: rules B, C and D of the oracle. `bytes` 0: the length is not known. */
 void kit_judge(const struct kit_ledger *ledger, const struct rask_completion *completion, uint32_t bytes);
 /** Wait for one ticket, at most 5 s (times patience), and judge it. */

@@ -107,8 +107,9 @@ uint64_t kit_submit(struct rask *s, struct kit_ledger *ledger, const char *metho
     return ticket;
 }
 
-static void judge_answer(const struct rask_completion *completion, uint32_t number)
+void kit_judge_answer(const struct rask_completion *completion)
 {
+    uint32_t number = (uint32_t)completion->user_data;
     const uint8_t *data = completion->data;
     uint32_t answered;
     assert_true(completion->length >= sizeof(struct ledger_request));
@@ -132,7 +133,7 @@ void kit_judge(const struct kit_ledger *ledger, const struct rask_completion *co
     assert_int_equal(completion->executed, RASK_EXECUTED_YES);
     if (bytes == 0) return;
     assert_int_equal(completion->length, bytes);
-    judge_answer(completion, number);
+    kit_judge_answer(completion);
 }
 
 void kit_take(struct rask *s, const struct kit_ledger *ledger, uint64_t ticket, struct rask_completion *completion)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a crash leaves: the file, what is in it, and its bounds. What is done with it is in test_replay.c. */
-#include "crash_file.h"
+#include "crash_kit.h"
 #include "exit_codes.h"
-#include "kit.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,84 +12,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static struct kit_server server;
-static char folder[64], dir[96];
-
-static void start(const char *more, const char *value)
-{
-    snprintf(folder, sizeof(folder), "/tmp/rask-crash-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(dir, sizeof(dir), "%s/crashes", folder);
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, more, value, NULL);
-}
-
-/* Names in the directory, sorted; all of them, the unfinished, too. */
-static unsigned files(char paths[][512], unsigned max)
-{
-    struct dirent **entries;
-    unsigned count = 0;
-    int found = scandir(dir, &entries, NULL, alphasort);
-    for (int i = 0; i < found; i++) {
-        bool counts = strcmp(entries[i]->d_name, ".") != 0 && strcmp(entries[i]->d_name, "..") != 0;
-        if (counts && count < max && paths) snprintf(paths[count], 512, "%s/%s", dir, entries[i]->d_name);
-        count += counts;
-        free(entries[i]);
-    }
-    if (found >= 0) free(entries);
-    return count;
-}
-
-static void wait_for_file(const char *path)
-{
-    for (unsigned i = 0; i < 5000 && access(path, F_OK) < 0; i++) kit_pause_ms(1);
-    if (access(path, F_OK) < 0) fail_msg("%s does not appear", path);
-}
-
-/* Until the last crash is written and the child that wrote it is gone. */
-static void settle(struct rask *s)
-{
-    wait_for_file(rask_crash_file(s));
-    kit_wait_children(server.pid, 1);
-}
-
-static void stop(void)
-{
-    char paths[64][512];
-    kit_stop(&server);
-    unsigned count = files(paths, 64);
-    for (unsigned i = 0; i < count && i < 64; i++) unlink(paths[i]);
-    rmdir(dir);
-    assert_int_equal(rmdir(folder), 0);
-}
-
-static void crash(struct rask *s, const char *method, const void *data, size_t bytes)
-{
-    struct rask_completion completion;
-    int error = rask_call(s, (uint32_t)rask_method(s, method), data, bytes, 10 * KIT_S, &completion);
-    assert_int_equal(error, -EREMOTE); /* CRASHED */
-    rask_release(s, &completion);
-}
-
-/* The file that the session was told of, opened. */
-static void open_told(struct rask *s, struct rk_crash_file *file)
-{
-    const char *path = rask_crash_file(s);
-    assert_string_not_equal(path, "");
-    wait_for_file(path);
-    if (rk_crash_file_open(file, path) < 0) fail_msg("%s", rask_last_error());
-}
-
-static void put_away(struct rask *s, struct rk_crash_file *file)
-{
-    rk_crash_file_close(file);
-    settle(s);
-}
-
-static void expect_line(const struct rk_crash_file *file, const char *line)
-{
-    if (!strstr(file->head, line)) fail_msg("\"%s\" is not in\n%s", line, file->head);
-}
 
 /* ---- what is in it --------------------------------------------------------------------------------------------- */
 
@@ -133,17 +54,6 @@ static void test_every_fatal_signal_leaves_a_file_with_signal_and_backtrace(void
     stop();
 }
 
-static void expect_payload(const struct rk_crash_file *file, const uint8_t *data, size_t bytes)
-{
-    uint8_t *stored = malloc(bytes + 1);
-    assert_non_null(stored);
-    assert_int_equal(file->request_bytes, bytes);
-    assert_int_equal(file->payload_bytes, bytes);
-    assert_int_equal(pread(file->fd, stored, bytes + 1, (off_t)file->payload_offset), bytes);
-    assert_memory_equal(stored, data, bytes);
-    free(stored);
-}
-
 static void test_request_bytes_are_exact_at_every_size(void **state)
 {
     static const size_t sizes[] = {0, 32, 33, 4096, 1 << 20};
@@ -166,28 +76,6 @@ static void test_request_bytes_are_exact_at_every_size(void **state)
     stop();
 }
 
-/* Other requests, many at a time, so that what comes next lies somewhere in the ring. */
-static void move_on(struct rask *s, unsigned count)
-{
-    struct rask_request request;
-    struct rask_completion completion;
-    unsigned taken = 0;
-    for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(rask_reserve(s, i % 2 ? 32 : 500, &request), 0);
-        memset(request.data, 'x', i % 2 ? 32 : 500);
-        assert_int_equal(rask_submit(s, &request, (uint32_t)rask_method(s, "echo"), i % 2 ? 32 : 500, NULL), 0);
-        if (i % 16 == 0) kit_pause_ms(1);
-    }
-    while (taken < count) {
-        int more = rask_poll(s, &completion, 1);
-        assert_in_range(more, 0, 1);
-        if (more == 0) continue;
-        taken++;
-        assert_int_equal(completion.status, RASK_OK);
-        rask_release(s, &completion);
-    }
-}
-
 /* SIGKILL leaves the worker no time: the child finds the request in the client's memory. */
 static void kill_inside(struct rask *s, unsigned before, const uint8_t *data, size_t bytes)
 {
@@ -196,7 +84,7 @@ static void kill_inside(struct rask *s, unsigned before, const uint8_t *data, si
     pid_t worker;
     struct rk_crash_file file;
     kit_wait_children(server.pid, 1);
-    assert_int_equal(kit_children(server.pid, &worker, 1), 1);
+    assert_int_equal(kit_workers(server.pid, &worker, 1), 1);
     move_on(s, before);
     assert_int_equal(rask_reserve(s, bytes, &request), 0);
     if (bytes > 0) memcpy(request.data, data, bytes);
@@ -245,86 +133,6 @@ static void test_exit_in_a_handler_leaves_a_file(void **state)
     put_away(s, &file);
     rask_close(s);
     stop();
-}
-
-/* Confined workers leave the same: the handler needs no more than their sandbox or their user allows. */
-static void crash_confined(const char *option, const char *value)
-{
-    struct rk_crash_file file;
-    start(option, value);
-    struct rask *s = kit_connect(&server, NULL);
-    move_on(s, 40);
-    crash(s, "segv", "confined", 8);
-    open_told(s, &file);
-    assert_string_equal(file.signal, "11 SIGSEGV (Segmentation fault)");
-    expect_line(&file, "record: yes\n");
-    expect_line(&file, "signal-code: 1\n"); /* the true death: the kernel's, at the fault */
-    expect_line(&file, "fault-address: 0x0\n");
-    expect_line(&file, "crasher.so+0x");
-    assert_true(file.maps_bytes > 1000);
-    expect_payload(&file, (const uint8_t *)"confined", 8);
-    put_away(s, &file);
-    crash(s, "overflow", NULL, 0);
-    open_told(s, &file);
-    expect_line(&file, "record: yes\n");
-    put_away(s, &file);
-    rask_close(s);
-    stop();
-}
-
-static void test_sandboxed_worker_leaves_a_file(void **state)
-{
-    (void)state;
-    crash_confined("--sandbox", NULL);
-}
-
-static void copy_file(const char *from, const char *to)
-{
-    static char bytes[1 << 20];
-    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
-    assert_true(in && out);
-    for (size_t got; (got = fread(bytes, 1, sizeof(bytes), in)) > 0;) assert_int_equal(fwrite(bytes, 1, got, out), got);
-    fclose(in);
-    assert_int_equal(fclose(out), 0);
-}
-
-/* The worker runs a private copy; what the file says is the name that the operator knows, whatever is there by now. */
-static void test_after_a_reload_the_file_names_the_new_plugin(void **state)
-{
-    (void)state;
-    struct rk_crash_file file;
-    char plugin[96], line[128];
-    start("--sandbox", NULL);
-    snprintf(plugin, sizeof(plugin), "%s/new.so", folder);
-    snprintf(line, sizeof(line), "plugin-path: %s\n", plugin);
-    copy_file(kit_plugin("crasher"), plugin);
-    struct rask *s = kit_connect(&server, NULL);
-    crash(s, "segv", "old", 3);
-    settle(s);
-    assert_int_equal(kit_rask("reload", "--socket", server.socket, "--plugin", plugin, NULL)->code, 0);
-    copy_file(kit_plugin("settings"), plugin);
-    crash(s, "segv", "new", 3);
-    open_told(s, &file);
-    expect_line(&file, line);
-    expect_line(&file, "record: yes\n");
-    expect_line(&file, "new.so+0x");
-    assert_string_equal(file.plugin, "crasher");
-    expect_payload(&file, (const uint8_t *)"new", 3);
-    put_away(s, &file);
-    assert_int_equal(files(NULL, 0), 2);
-    rask_close(s);
-    unlink(plugin);
-    stop();
-}
-
-static void test_worker_of_another_user_leaves_a_file(void **state)
-{
-    (void)state;
-    if (geteuid() != 0) {
-        print_message("only root can run workers as another user\n");
-        skip();
-    }
-    crash_confined("--user", "65534");
 }
 
 /* ---- what it must not do --------------------------------------------------------------------------------------- */
@@ -523,9 +331,6 @@ int main(void)
         KIT_TEST(test_request_bytes_are_exact_at_every_size),
         KIT_TEST(test_a_killed_worker_leaves_the_request_from_the_clients_memory),
         KIT_TEST(test_exit_in_a_handler_leaves_a_file),
-        KIT_TEST(test_sandboxed_worker_leaves_a_file),
-        KIT_TEST(test_after_a_reload_the_file_names_the_new_plugin),
-        KIT_TEST(test_worker_of_another_user_leaves_a_file),
         KIT_TEST(test_a_plugins_own_handler_and_forked_children_are_left_alone),
         KIT_TEST(test_off_by_one_option_leaves_nothing),
         KIT_TEST(test_no_payload_is_stored_when_told_so),

@@ -31,7 +31,7 @@ static pid_t only_worker(void)
 {
     pid_t pids[2];
     kit_wait_children(server.pid, 1);
-    assert_int_equal(kit_children(server.pid, pids, 2), 1);
+    assert_int_equal(kit_workers(server.pid, pids, 2), 1);
     return pids[0];
 }
 

@@ -31,7 +31,7 @@ static void start(void)
     kit_start_prepared(&server, arguments);
     kit_wait_ready(&server);
     kit_wait_children(server.pid, 2);
-    assert_int_equal(kit_children(server.pid, workers, 2), 2);
+    assert_int_equal(kit_workers(server.pid, workers, 2), 2);
 }
 
 static void stop(struct rask *s)
@@ -44,7 +44,7 @@ static void stop(struct rask *s)
 static void expect_same_workers(void)
 {
     pid_t now[2];
-    assert_int_equal(kit_children(server.pid, now, 2), 2);
+    assert_int_equal(kit_workers(server.pid, now, 2), 2);
     assert_memory_equal(now, workers, sizeof(now));
 }
 
@@ -172,7 +172,7 @@ static void test_worker_is_replaced_when_newcomers_are_refused(void **state)
     start();
     unsigned count = connect_until_refused(sessions);
     for (unsigned round = 0; round < 3; round++) {
-        kit_children(server.pid, workers, 2);
+        kit_workers(server.pid, workers, 2);
         assert_int_equal(kill(workers[0], SIGKILL), 0);
         assert_int_equal(kill(workers[1], SIGKILL), 0);
         for (unsigned i = 0; i < count; i++) call_many(sessions[i], 20);

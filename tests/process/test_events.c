@@ -148,7 +148,7 @@ static void test_descriptor_tells_deaths(void **state)
     submit_text(s, "20000", 0, 0);
     kit_pause_ms(100);
     settle(s, fd);
-    assert_int_equal(kit_children(server.pid, &worker, 1), 1);
+    assert_int_equal(kit_workers(server.pid, &worker, 1), 1);
     kill(worker, SIGKILL);
     struct rask_completion done = take_by_fd(s, fd);
     assert_int_equal(done.status, RASK_CRASHED);
@@ -221,9 +221,13 @@ static void test_idle_descriptor_uses_no_processor_time(void **state)
     submit_text(s, "x", 0, 0);
     struct rask_completion done = take_by_fd(s, fd);
     rask_release(s, &done);
-    settle(s, fd);
-    uint64_t before_ns = kit_cpu_ns(getpid());
-    assert_false(readable_within(fd, 1000));
+    uint64_t before_ns;
+    unsigned rounds = 0;
+    do { /* on a slow machine the other two workers may not serve yet, which is news */
+        settle(s, fd);
+        assert_true(++rounds < 5);
+        before_ns = kit_cpu_ns(getpid());
+    } while (readable_within(fd, 1000));
     assert_true(kit_cpu_ns(getpid()) - before_ns < 3 * KIT_MS);
     rask_close(s);
     kit_stop(&server);

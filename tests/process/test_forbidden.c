@@ -55,7 +55,7 @@ static void test_sleeps_while_idle(void **state)
     struct rask *s = kit_connect(&server, NULL);
     assert_int_equal(rask_call(s, 0, "x", 1, 5 * KIT_S, &completion), 0);
     rask_release(s, &completion);
-    assert_int_equal(kit_children(server.pid, &worker, 1), 1);
+    assert_int_equal(kit_workers(server.pid, &worker, 1), 1);
     kit_pause_ms(100);
     uint64_t before_ns = kit_cpu_ns(worker) + kit_cpu_ns(server.pid);
     kit_pause_ms(500);

@@ -20,7 +20,7 @@ static struct kit_server server;
 static pid_t worker_of(const struct kit_server *of)
 {
     pid_t pid = 0;
-    assert_int_equal(kit_children(of->pid, &pid, 1), 1);
+    assert_int_equal(kit_workers(of->pid, &pid, 1), 1);
     return pid;
 }
 

@@ -65,7 +65,7 @@ static void say(struct rask *s, unsigned lines, int level, const char *text)
 static void kill_worker(void)
 {
     pid_t pids[4];
-    assert_true(kit_children(server.pid, pids, 4) >= 1);
+    assert_true(kit_workers(server.pid, pids, 4) >= 1);
     kill(pids[0], SIGKILL);
 }
 

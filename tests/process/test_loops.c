@@ -144,7 +144,7 @@ static void test_example_loop_goes_on_when_workers_die(void **state)
     int fd = dial();
     for (unsigned i = 0; i < 400; i++) {
         pid_t workers[2];
-        if (i % 100 == 50 && kit_children(server.pid, workers, 2) > 0) kill(workers[0], SIGKILL);
+        if (i % 100 == 50 && kit_workers(server.pid, workers, 2) > 0) kill(workers[0], SIGKILL);
         if (exchange(fd)) {
             good++;
             continue;

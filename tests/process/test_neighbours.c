@@ -175,7 +175,7 @@ struct footprint {
 static struct footprint footprint(void)
 {
     pid_t pids[8];
-    unsigned count = kit_children(server.pid, pids, 8);
+    unsigned count = kit_workers(server.pid, pids, 8);
     struct footprint sum = {kit_descriptors(server.pid), kit_mappings(server.pid)};
     for (unsigned i = 0; i < count; i++) {
         sum.descriptors += kit_descriptors(pids[i]);

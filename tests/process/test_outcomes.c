@@ -176,7 +176,7 @@ static void test_maybe_stays_maybe(void **state)
     struct rask *s = start("1");
     uint64_t ticket = occupy(s, "hang", 0);
     rask_cancel(s, ticket); /* cancelled, then dead */
-    assert_int_equal(kit_children(server.pid, worker, 2), 1);
+    assert_int_equal(kit_workers(server.pid, worker, 2), 1);
     kill(worker[0], SIGKILL);
     kit_expect(s, &ledger, ticket, RASK_CRASHED, RASK_EXECUTED_MAYBE);
     kit_call_ok(s, &ledger, 8);
@@ -228,7 +228,7 @@ static void test_stopped_worker_costs_one_timeout(void **state)
     (void)state;
     pid_t worker[2];
     struct rask *s = start("1");
-    assert_int_equal(kit_children(server.pid, worker, 2), 1);
+    assert_int_equal(kit_workers(server.pid, worker, 2), 1);
     uint64_t inside = kit_submit(s, &ledger, "slow", 50, 3000, rask_now_ns() + 200 * KIT_MS);
     kit_wait_started(s, &ledger, ledger.next - 1);
     stop_process(worker[0]);
@@ -253,7 +253,7 @@ static void test_requests_of_a_stopped_worker_move(void **state)
     struct rask_completion completion;
     struct rask *s = start("2");
     kit_wait_children(server.pid, 2);
-    assert_int_equal(kit_children(server.pid, worker, 2), 2);
+    assert_int_equal(kit_workers(server.pid, worker, 2), 2);
     for (unsigned i = 0; i < CALLS; i++) tickets[i] = kit_submit(s, &ledger, "slow", 1, 40, 0);
     for (unsigned i = 0; i < CALLS; i++) { /* both lanes are open and in use by now */
         kit_take(s, &ledger, tickets[i], &completion);

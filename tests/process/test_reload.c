@@ -193,11 +193,11 @@ static void test_running_workers_do_not_need_the_file(void **state)
     assert_int_equal(version_now(), '1');
     assert_int_equal(truncate(file, 0), 0);
     assert_int_equal(version_now(), '1'); /* a mapped file would end in SIGBUS */
-    assert_int_equal(kit_children(server.pid, before, 2), 1);
+    assert_int_equal(kit_workers(server.pid, before, 2), 1);
     kill(before[0], SIGKILL);
     kit_wait_children(server.pid, 1);
     do kit_pause_ms(1);
-    while (kit_children(server.pid, after, 2) != 1 || after[0] == before[0]);
+    while (kit_workers(server.pid, after, 2) != 1 || after[0] == before[0]);
     assert_int_equal(version_now(), '1'); /* a new worker from the same bytes */
     assert_int_equal(unlink(file), 0);
     assert_int_equal(kit_rask("call", "crash", "--socket", server.socket, NULL)->code, 125);
@@ -218,7 +218,7 @@ static void test_bad_files_are_rolled_back(void **state)
     pid_t before[2], after[2];
     start_with_file("version_1", "2", "--start-timeout", "700ms");
     kit_wait_children(server.pid, 2);
-    assert_int_equal(kit_children(server.pid, before, 2), 2);
+    assert_int_equal(kit_workers(server.pid, before, 2), 2);
     struct rask *s = kit_connect(&server, NULL);
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         const struct kit_result *result = reload(kit_plugin(bad[i].plugin));
@@ -231,7 +231,7 @@ static void test_bad_files_are_rolled_back(void **state)
     assert_int_equal(reload(NULL)->code, 78);
     assert_int_equal(unlink(file), 0);
     assert_int_equal(reload(NULL)->code, 78);
-    assert_int_equal(kit_children(server.pid, after, 2), 2);
+    assert_int_equal(kit_workers(server.pid, after, 2), 2);
     assert_memory_equal(before, after, sizeof(before)); /* the same processes all the time */
     struct rask_completion completion;
     assert_int_equal(rask_call(s, (uint32_t)rask_method(s, "version"), NULL, 0, 5 * KIT_S, &completion), 0);
@@ -355,7 +355,7 @@ static void test_drain_in_the_middle_of_a_reload(void **state)
     pid_t pid = kit_launch(arguments, -1, -1);
     uint64_t end_ns = rask_now_ns() + 5 * KIT_S;
     pid_t children[8];
-    while (kit_children(server.pid, children, 8) != 3) assert_true(rask_now_ns() < end_ns);
+    while (kit_workers(server.pid, children, 8) != 3) assert_true(rask_now_ns() < end_ns);
     stop();
     assert_int_equal(kit_wait(pid, 3000), 69);
 }

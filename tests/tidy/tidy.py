@@ -7,7 +7,8 @@
   size    no file over 400 lines (tests: 500), no function over 70, but for the exceptions listed here with a reason
   doors   futex, membarrier, io_uring, mmap and memory orders each stay in the one file that owns them
   public  every public function is documented; only rask_* and RASK_* in public headers
-  claims  every row of docs/invariants.md names the tests that guard it, and they exist; links between documents work
+  claims  every row of docs/invariants.md names the tests that guard it, and they exist, like those that docs/faults.md names;
+          links between documents work
   words   files start with a licence line; no unfinished marks; no paths of one machine; skips give a reason"""
 import re
 import shutil
@@ -190,6 +191,9 @@ def check_claims(root):
                 yield f"docs/invariants.md: {number}: there is no test {match['test']}"
     if not numbers:
         yield "docs/invariants.md: no invariant found"
+    for name in sorted(set(re.findall(r"\btest_\w+\b(?!\.c)", text_of(root / "docs/faults.md")))):
+        if not re.search(rf"\b{name}\b", tests):
+            yield f"docs/faults.md: there is no test {name}"
     for document in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#]+)", text_of(document)):
             if "://" not in link and not (document.parent / link).exists():

@@ -61,7 +61,7 @@ static void says(const char *words)
 static void test_clients_get_in(void **state)
 {
     (void)state;
-    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
     assert_int_equal(rk_listener_accept(&listener), -EAGAIN);
     int client = dial();
     assert_true(client >= 0);
@@ -76,7 +76,7 @@ static void test_socket_is_private(void **state)
     struct stat facts;
     (void)state;
     mode_t before = umask(0);
-    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
     assert_int_equal(umask(before), 0); /* left as it was */
     assert_int_equal(stat(path, &facts), 0);
     assert_int_equal(facts.st_mode & 0077, 0);
@@ -85,7 +85,7 @@ static void test_socket_is_private(void **state)
 static void test_closing_removes_the_files(void **state)
 {
     (void)state;
-    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
     rk_listener_close(&listener);
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(dial(), -ENOENT);
@@ -94,7 +94,7 @@ static void test_closing_removes_the_files(void **state)
 static void test_closing_leaves_a_successors_socket_alone(void **state)
 {
     (void)state;
-    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
     assert_int_equal(unlink(path), 0);
     FILE *other = fopen(path, "w");
     assert_non_null(other);
@@ -108,8 +108,8 @@ static void test_live_supervisor_is_refused_with_its_pid(void **state)
 {
     char pid[32];
     (void)state;
-    assert_int_equal(rk_listener_open(&listener, path), 0);
-    assert_int_equal(rk_listener_open(&second, path), -EADDRINUSE);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
+    assert_int_equal(rk_listener_open(&second, path, false), -EADDRINUSE);
     snprintf(pid, sizeof(pid), "pid %d", (int)getpid());
     says(pid);
     says(path);
@@ -124,14 +124,14 @@ static void test_stale_socket_is_replaced(void **state)
     (void)state;
     pid_t pid = fork();
     if (pid == 0) {
-        if (rk_listener_open(&listener, path) < 0) _exit(1);
+        if (rk_listener_open(&listener, path, false) < 0) _exit(1);
         _exit(0); /* without closing: the files stay */
     }
     int status = -1;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(dial(), -ECONNREFUSED);
-    assert_int_equal(rk_listener_open(&listener, path), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
     int client = dial();
     assert_true(client >= 0);
     close(client);
@@ -147,7 +147,7 @@ static void test_other_programs_socket_is_refused(void **state)
         int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
         assert_int_equal(listen(fd, 1), 0);
-        assert_int_equal(rk_listener_open(&listener, path), -EADDRINUSE);
+        assert_int_equal(rk_listener_open(&listener, path, false), -EADDRINUSE);
         close(fd);
         assert_int_equal(unlink(path), 0);
     }
@@ -159,7 +159,7 @@ static void test_file_that_is_no_socket_is_refused(void **state)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fclose(file);
-    assert_int_equal(rk_listener_open(&listener, path), -EADDRINUSE);
+    assert_int_equal(rk_listener_open(&listener, path, false), -EADDRINUSE);
     says("not a socket");
     assert_int_equal(unlink(path), 0); /* it was not touched */
 }
@@ -171,10 +171,10 @@ static void test_bad_paths_are_refused_in_words(void **state)
     memset(too_long, 'a', sizeof(too_long) - 1);
     too_long[0] = '/';
     too_long[sizeof(too_long) - 1] = '\0';
-    assert_int_equal(rk_listener_open(&listener, too_long), -ENAMETOOLONG);
+    assert_int_equal(rk_listener_open(&listener, too_long, false), -ENAMETOOLONG);
     says("107");
-    assert_int_equal(rk_listener_open(&listener, ""), -EINVAL);
-    assert_int_equal(rk_listener_open(&listener, "/nowhere/at/all"), -ENOENT);
+    assert_int_equal(rk_listener_open(&listener, "", false), -EINVAL);
+    assert_int_equal(rk_listener_open(&listener, "/nowhere/at/all", false), -ENOENT);
     says("/nowhere/at/all");
 }
 
@@ -185,7 +185,7 @@ static void test_longest_path_works(void **state)
     memset(longest, 'a', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     memcpy(longest, path, strlen(path));
-    assert_int_equal(rk_listener_open(&listener, longest), 0);
+    assert_int_equal(rk_listener_open(&listener, longest, false), 0);
     rk_listener_close(&listener);
 }
 
@@ -198,13 +198,13 @@ static void check_default_folder(void)
     snprintf(place, sizeof(place), "%s/rask", folder);
     assert_int_equal(mkdir(place, 0755), 0);
     assert_int_equal(chmod(place, 0777), 0);
-    assert_int_equal(rk_listener_open(&listener, NULL), -EPERM);
+    assert_int_equal(rk_listener_open(&listener, NULL, false), -EPERM);
     says("writable by others");
     assert_int_equal(rmdir(place), 0);
     assert_int_equal(symlink("/tmp", place), 0);
-    assert_int_equal(rk_listener_open(&listener, NULL), -ENOTDIR);
+    assert_int_equal(rk_listener_open(&listener, NULL, false), -ENOTDIR);
     assert_int_equal(unlink(place), 0);
-    assert_int_equal(rk_listener_open(&listener, NULL), 0);
+    assert_int_equal(rk_listener_open(&listener, NULL, false), 0);
     assert_int_equal(stat(place, &facts), 0);
     assert_int_equal(facts.st_mode & 0777, 0700);
     rk_listener_close(&listener);
@@ -239,7 +239,7 @@ static void test_default_folder_of_somebody_else_is_refused(void **state)
     assert_int_equal(chmod(folder, 0755), 0);
     assert_int_equal(mkdir(place, 0755), 0);
     assert_int_equal(seteuid(NOBODY), 0);
-    int result = rk_listener_open(&listener, NULL);
+    int result = rk_listener_open(&listener, NULL, false);
     assert_int_equal(seteuid(0), 0);
     assert_int_equal(result, -EPERM);
     says("belongs to user 0");

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client can write, as a worker reads it: request slots, block references, `released` words, waiter state, bell.
+ * Behind the request segment lies a page that nobody may read; every byte that a handler would get is read. */
+#include "../unit/forged_client.h"
+#include "fuzz.h"
+
+static volatile uint8_t sink;
+
+static void read_all(const uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i += 97) sink = bytes[i];
+    if (count > 0) sink = bytes[count - 1];
+}
+
+/** One request as the worker serves it. False: the session is over. */
+static bool serve_one(struct guest *g, uint8_t how)
+{
+    static const size_t answers[] = {0, 8, 33, 300, 70000, PAYLOAD_BYTES_MAX + 1};
+    enum rk_take found = rk_served_take(g->served, &g->handling);
+    if (found == RK_TAKE_BAD || found == RK_TAKE_STALLED) return false;
+    if (found == RK_TAKE_SKIPPED) return true;
+    FUZZ_CHECK(g->handling.call.request_bytes <= PAYLOAD_BYTES_MAX, "no request is over the limit");
+    read_all(g->handling.call.request, g->handling.call.request_bytes);
+    size_t bytes = answers[how % (sizeof answers / sizeof answers[0])];
+    uint8_t *room = rk_served_reserve(g->served, &g->handling, bytes);
+    if (room != NULL) {
+        memset(room, 'r', bytes);
+        g->handling.replied_bytes = (uint32_t)bytes;
+    }
+    rk_served_reply(g->served, &g->handling, room != NULL ? RASK_OK : RASK_REPLY_TOO_LARGE, 0);
+    return true;
+}
+
+static bool serve_all(struct guest *g, uint8_t how)
+{
+    for (unsigned i = 0; i < 4 * SLOTS && rk_served_ready(g->served); i++)
+        if (!serve_one(g, how)) return false;
+    return true;
+}
+
+/** An honest request with a few bytes changed. */
+static void bend_one(struct guest *g, struct fuzz_input *in)
+{
+    struct rk_request_slot *slot = fill(g, g->served->position);
+    uint8_t *bytes = (uint8_t *)slot;
+    slot->length = fuzz_byte(in);
+    for (unsigned i = fuzz_byte(in) % 4; i > 0; i--) {
+        unsigned at = 8 + fuzz_byte(in) % 56;
+        bytes[at] = fuzz_byte(in);
+    }
+    publish(g, slot);
+}
+
+static void write_slot(struct guest *g, struct fuzz_input *in)
+{
+    struct rk_request_slot *slot = &g->slots[fuzz_byte(in) % SLOTS];
+    fuzz_bytes(in, (uint8_t *)slot + 8, sizeof(*slot) - 8);
+    uint8_t which = fuzz_byte(in);
+    rk_store_release(&slot->sequence, which < 128 ? g->served->position + 1 : which);
+}
+
+static void write_words(struct guest *g, struct fuzz_input *in)
+{
+    struct rk_lane_request *page = (void *)((uint8_t *)g->slots - RK_PAGE_BYTES);
+    struct rk_request_header *header = g->request.base;
+    struct rk_bell_page *bells = g->bells.base;
+    page->released[fuzz_word(in) % RK_RESPONSE_BLOCKS_MAX] = fuzz_word(in) % 8;
+    header->client.state = fuzz_byte(in) & ~RK_WAITER_PARKED; /* a ring is a system call: slow, and of no interest */
+    bells->client.word = fuzz_word(in);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_input in = {data, size};
+    int lowest = fuzz_lowest_fd();
+    guest_start(&one);
+    bool going = true;
+    while (going && in.left > 0) {
+        uint8_t what = fuzz_byte(&in);
+        if (what % 4 == 0) write_slot(&one, &in);
+        if (what % 4 == 1) bend_one(&one, &in);
+        if (what % 4 == 2) write_words(&one, &in);
+        going = serve_all(&one, what / 4);
+    }
+    guest_end(&one);
+    FUZZ_CHECK(fuzz_lowest_fd() == lowest, "every descriptor is closed");
+    return 0;
+}
