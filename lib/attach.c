@@ -2,6 +2,7 @@
 /* The handshake drawn in control.h, from the client's side: hello, welcome, methods, then the arena is made and handed
  * over. Blocks until a worker serves, at most to the deadline. */
 #include "error.h"
+#include "poison.h"
 #include "session.h"
 #include <errno.h>
 #include <rask/version.h>
@@ -37,6 +38,10 @@ static int expect(struct rask *s, uint16_t type, uint64_t deadline_ns, int fds[R
         return rk_error(error != 0 ? -error : -EPROTO, "%s", s->message->text.text);
     }
     if (s->message->head.type == type) return 0;
+    if (s->message->head.type == RK_POISONS && type == RK_ATTACHED) {
+        rk_poison_update(s, &s->message->poisons);
+        return expect(s, type, deadline_ns, fds);
+    }
     for (unsigned i = 0; i < fd_count; i++) close(fds[i]);
     if (s->message->head.type == RK_SHUTDOWN) return rk_error(-ESHUTDOWN, "the supervisor is shutting down");
     return rk_error(-EPROTO, "the supervisor sent %s instead of %s", rk_message_type_name(s->message->head.type),

@@ -61,7 +61,8 @@ static int call(struct rask *s, uint32_t method, const void *data, size_t length
     if (length > 0) memcpy(rk_reservation_data(s, ticket), data, length);
     ticket->user_data = 0;
     ticket->flags |= RK_TICKET_PRIVATE;
-    rk_submit(s, ticket, method, length, deadline_ns);
+    if (RK_UNLIKELY(deadline_ns != 0)) rk_set_deadline(s, ticket, deadline_ns);
+    rk_submit(s, ticket, method, length);
     /* No deadline of its own: the request has one, and ends by it. */
     result = rk_wait_for(s, ticket, 0, out);
     RK_CHECK(result == 0);

@@ -231,7 +231,12 @@ static void drop_arena(struct rask *s, bool forked)
     s->lanes = NULL;
     s->open_lanes = NULL;
     s->lane_memory = NULL;
-    s->open_count = s->opening = s->turn = 0;
+    s->open_count = s->opening = s->turn = s->late_untold = 0;
+    free(s->keys);
+    s->keys = NULL;
+    free(s->poisons);
+    s->poisons = NULL;
+    s->tickets.flags = 0;
     memset(s->has_lane, 0, sizeof s->has_lane);
     s->params.lanes = 0;
     s->header = NULL;
@@ -252,6 +257,7 @@ static int end_old_attachment(struct rask *s)
         struct rk_ticket *ticket = &s->tickets.table[i];
         if (ticket->state == RK_TICKET_FREE) continue;
         ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+        ticket->wishes = 0;            /* no lane, so no key is bound */
         ticket->block = RK_BLOCK_NONE; /* goes with its segment */
         if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
     }

@@ -63,6 +63,11 @@ static const struct type_rule rules[RK_MESSAGE_TYPE_COUNT] = {
     RULE(RK_RELOADED, rk_message_text, 0),
     RULE(RK_RELOAD, rk_message_reload, 0),
     RULE(RK_RECYCLE, rk_message, 0),
+    RULE(RK_LATE, rk_message_late, 0),
+    RULE(RK_DEATH, rk_message_death, 0),
+    RULE(RK_POISON, rk_message_poison, 0),
+    RULE(RK_POISONS, rk_message_poisons, 0),
+    RULE(RK_POISON_LIST, rk_message_poison_list, 0),
 };
 
 static const struct type_rule *rule_of(uint32_t type)

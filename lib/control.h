@@ -23,6 +23,9 @@
  *                    <------    WORKERS                             which workers serve
  *   ADOPT +1 fd      ------>                                        one more session over this socket
  *                    <------    SHUTDOWN                 ------>
+ *   LATE             ------>                                        a handler is past its deadline
+ *   DEATH            ------>                                        what a worker died of: a request's fingerprint
+ *                    <------    POISONS                             which requests are not to be sent (also before ATTACHED)
  *   ACK              ------>                             <------    for every message that carried descriptors
  *                               SESSION_CLOSE            ------>
  *                               STATUS +1 fd, READY | FAILED <------ at start
@@ -32,6 +35,8 @@
  *
  *   RELOAD           ------>    (instead of HELLO; the supervisor's user and root only)
  *                    <------    RELOADED | REFUSED
+ *   POISON           ------>    (instead of HELLO; the supervisor's user and root only)
+ *                    <------    POISON_LIST | REFUSED
  */
 #ifndef RK_CONTROL_H
 #define RK_CONTROL_H
@@ -41,7 +46,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RK_PROTOCOL 2u
+#define RK_PROTOCOL 3u
 #define RK_MESSAGE_MAGIC 0x4b534152u /* "RASK" */
 #define RK_MESSAGE_FDS_MAX 4u
 #define RK_MESSAGE_TEXT_BYTES 512u
@@ -84,6 +89,13 @@ enum rk_message_type {
     RK_RELOAD,
     /* worker -> supervisor */
     RK_RECYCLE,
+    /* client -> supervisor */
+    RK_LATE,
+    RK_DEATH,
+    RK_POISON,
+    /* supervisor -> client */
+    RK_POISONS,
+    RK_POISON_LIST,
     RK_MESSAGE_TYPE_COUNT
 };
 
@@ -176,14 +188,24 @@ struct rk_message_lane { /* OPEN_LANE, LANE, LANE_CLOSED, LANE_OPEN, LANE_OPENED
     uint32_t pid;
 };
 
+/** How a worker ended. */
+enum rk_gone_cause {
+    RK_GONE_UNKNOWN = 0, /* the client found out by itself */
+    RK_GONE_CRASHED = 1, /* by itself */
+    RK_GONE_KILLED = 2,  /* by a signal that comes from outside, or by the supervisor */
+    RK_GONE_LATE = 3,    /* by the supervisor, because its request of this session was past its time */
+};
+
 struct rk_message_lane_gone {
     struct rk_message head;
     uint32_t lane;
     uint32_t worker;
     int32_t signal; /* 0: it exited */
     int32_t exit_code;
-    uint32_t stage;                       /* enum rk_worker_stage it died in */
-    uint32_t never_opened;                /* 1: the lane did not come into being */
+    uint32_t stage;        /* enum rk_worker_stage it died in */
+    uint32_t never_opened; /* 1: the lane did not come into being */
+    uint32_t cause;        /* enum rk_gone_cause */
+    uint32_t reserved;
     char crash_file[RK_CRASH_FILE_BYTES]; /* where a request of this session's is written down; empty: nowhere */
 };
 
@@ -223,6 +245,66 @@ struct rk_message_reload { /* RELOAD */
     char path[4096]; /* absolute; empty: the same file again */
 };
 
+struct rk_message_late { /* LATE */
+    struct rk_message head;
+    uint32_t session;
+    uint32_t lane;
+    uint64_t position; /* of the request in the lane */
+    uint64_t deadline_ns;
+    uint32_t ticket;     /* as in its slot */
+    uint32_t generation; /* of the worker */
+};
+
+struct rk_message_death { /* DEATH */
+    struct rk_message head;
+    uint32_t session;
+    uint32_t lane;
+    uint64_t fingerprint;
+    uint32_t method;
+    uint32_t reserved;
+};
+
+/** Deaths on one fingerprint that make it a poison. */
+#define RK_POISON_DEATHS 2u
+
+struct rk_poison {
+    uint64_t fingerprint;
+    uint32_t deaths;
+    uint32_t reserved;
+};
+
+struct rk_message_poisons { /* POISONS: replaces the one before */
+    struct rk_message head;
+    uint32_t reports; /* DEATHs of this session that it has heard of */
+    uint32_t count;
+    struct rk_poison entry[RASK_POISONS_PER_USER_MAX];
+};
+
+enum rk_poison_command { RK_POISON_SHOW = 1, RK_POISON_CLEAR = 2 };
+
+struct rk_message_poison { /* POISON */
+    struct rk_message head;
+    uint32_t command; /* enum rk_poison_command */
+    uint32_t reserved;
+    uint64_t fingerprint; /* CLEAR: this one; 0: all */
+};
+
+struct rk_poison_row {
+    uint64_t fingerprint;
+    uint64_t left_ns; /* until it is forgotten */
+    uint32_t uid;
+    uint32_t method;
+    uint32_t deaths;
+    uint32_t reserved;
+};
+
+struct rk_message_poison_list { /* POISON_LIST */
+    struct rk_message head;
+    uint32_t count;   /* of the table, after the command */
+    uint32_t cleared; /* by the command */
+    struct rk_poison_row row[RASK_POISONS_MAX];
+};
+
 struct rk_message_ready {
     struct rk_message head;
     uint32_t flags;
@@ -246,6 +328,11 @@ union rk_any_message {
     struct rk_message_session_id session_id;
     struct rk_message_segment segment;
     struct rk_message_reload reload;
+    struct rk_message_late late;
+    struct rk_message_death death;
+    struct rk_message_poisons poisons;
+    struct rk_message_poison poison;
+    struct rk_message_poison_list poison_list;
     struct rk_message_ready ready;
 };
 

@@ -9,6 +9,7 @@
 #include "batch.h"
 #include "clock.h"
 #include "error.h"
+#include "poison.h"
 #include "session.h"
 #include <string.h>
 
@@ -35,21 +36,10 @@ static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *
     rk_lane_publish(lane, ticket);
 }
 
-/** It gets on with what it has, or has nothing. */
-static inline bool moves(const struct rk_lane *lane)
-{
-    return !lane->broken && !lane->leaving && !(lane->stuck && rk_lane_load(lane) > 0);
-}
-
-static inline bool takes_more(const struct rk_lane *lane)
-{
-    return rk_lane_load(lane) < lane->window && moves(lane);
-}
-
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. Only the first lanes that move, as
  * many as the session spreads over. Among all of them the search starts at the lane used last: calls made one at a time stay
  * with one worker, whose caches know them. */
-static struct rk_lane *choose(struct rask *s)
+struct rk_lane *rk_dispatch_choose(struct rask *s)
 {
     struct rk_lane *best = NULL;
     uint32_t best_at = 0, count = s->open_count, left = s->spread.lanes;
@@ -57,7 +47,7 @@ static struct rk_lane *choose(struct rask *s)
     for (uint32_t i = 0; i < count && left > 0; i++) {
         uint32_t at = start + i < count ? start + i : start + i - count;
         struct rk_lane *lane = &s->lanes[s->open_lanes[at]];
-        if (!moves(lane)) continue;
+        if (!rk_lane_moves(lane)) continue;
         left--;
         uint32_t load = rk_lane_load(lane);
         if (load >= lane->window || (best != NULL && load >= rk_lane_load(best))) continue;
@@ -69,12 +59,19 @@ static struct rk_lane *choose(struct rask *s)
     return best;
 }
 
+/** A ticket waits. */
+static void ask_for_lane(struct rask *s)
+{
+    rk_dispatch_open_lane(s, false);
+    if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
+}
+
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 {
     if (RK_LIKELY(s->backlog.count == 0)) {
         struct rk_lane *lane = s->open_count > 0 ? &s->lanes[s->open_lanes[s->turn]] : NULL;
-        if (RK_UNLIKELY(lane == NULL || !takes_more(lane) || (s->spread.lanes > 1 && rk_lane_load(lane) > 0)))
-            lane = choose(s);
+        if (RK_UNLIKELY(lane == NULL || !rk_lane_takes_more(lane) || (s->spread.lanes > 1 && rk_lane_load(lane) > 0)))
+            lane = rk_dispatch_choose(s);
         if (RK_LIKELY(lane != NULL)) {
             bind(s, lane, ticket);
             return;
@@ -82,8 +79,80 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
     }
     ticket->state = RK_TICKET_QUEUED;
     rk_list_push_back(&s->tickets, &s->backlog, ticket);
-    rk_dispatch_open_lane(s, false);
-    if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
+    if (s->backlog.count > 1 && s->backlog.head == s->backlog.tail) rk_dispatch_backlog(s); /* the others have keys */
+    if (ticket->state == RK_TICKET_QUEUED) ask_for_lane(s);
+}
+
+static void bind_key(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    bind(s, lane, ticket);
+    rk_key_bound(s, ticket);
+}
+
+static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
+{
+    bool others = rk_key_first(s, ticket->key) != NULL;
+    struct rk_lane *lane = others ? NULL : rk_key_lane(s, ticket->key);
+    if (lane != NULL) {
+        bind_key(s, lane, ticket);
+        return;
+    }
+    ticket->state = RK_TICKET_QUEUED;
+    rk_key_wait(s, ticket, false);
+    ask_for_lane(s);
+}
+
+bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->deadline_ns != 0 && rask_now_ns() >= ticket->deadline_ns)
+        rk_finish_empty(s, ticket, RASK_EXPIRED, 0); /* over before it began */
+    else if (rk_poisoned(s, ticket))
+        rk_finish_empty(s, ticket, RASK_POISONED, 0);
+    else if (ticket->wishes & RK_WISH_KEY)
+        dispatch_key(s, ticket);
+    else
+        return false;
+    return true;
+}
+
+void rk_backlog_return(struct rask *s, struct rk_ticket *ticket)
+{
+    ticket->state = RK_TICKET_QUEUED;
+    if (ticket->wishes & RK_WISH_KEY)
+        rk_key_wait(s, ticket, true);
+    else
+        rk_list_push_front(&s->tickets, &s->backlog, ticket);
+}
+
+void rk_backlog_remove(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->wishes & RK_WISH_KEY)
+        rk_key_unwait(s, ticket);
+    else
+        rk_list_remove(&s->tickets, &s->backlog, ticket);
+}
+
+struct rk_ticket *rk_backlog_first(struct rask *s)
+{
+    struct rk_ticket *ticket = rk_list_first(&s->tickets, &s->backlog);
+    if (ticket != NULL) return ticket;
+    uint32_t key = rk_key_next_waiting(s, RK_KEYS_MAX);
+    return key == RK_KEYS_MAX ? NULL : rk_key_first(s, key);
+}
+
+/** What waits for its key's lane goes there while there is room. */
+static void dispatch_keys(struct rask *s)
+{
+    uint32_t next;
+    for (uint32_t key = rk_key_next_waiting(s, RK_KEYS_MAX); key != RK_KEYS_MAX; key = next) {
+        struct rk_ticket *ticket;
+        struct rk_lane *lane;
+        next = rk_key_next_waiting(s, key); /* it may leave the list */
+        while ((ticket = rk_key_first(s, key)) != NULL && (lane = rk_key_lane(s, key)) != NULL) {
+            rk_key_unwait(s, ticket);
+            bind_key(s, lane, ticket);
+        }
+    }
 }
 
 static uint32_t wider(const struct rk_lane *lane)
@@ -102,7 +171,8 @@ void rk_dispatch_backlog(struct rask *s)
     struct rk_ticket *ticket;
     struct rk_lane *lane;
     rk_batch_open(s);
-    while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = choose(s)) != NULL) {
+    if (s->keys != NULL) dispatch_keys(s);
+    while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = rk_dispatch_choose(s)) != NULL) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
         bind(s, lane, ticket);
     }
@@ -115,7 +185,7 @@ void rk_dispatch_backlog(struct rask *s)
 static bool has_room(const struct rask *s)
 {
     uint32_t count = s->opening;
-    for (uint32_t i = 0; i < s->open_count; i++) count += moves(&s->lanes[s->open_lanes[i]]);
+    for (uint32_t i = 0; i < s->open_count; i++) count += rk_lane_moves(&s->lanes[s->open_lanes[i]]);
     return count < s->spread.lanes;
 }
 
@@ -142,12 +212,19 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
     return true;
 }
 
+/** What was cancelled ends where it is. What has a key would only come back to this lane while its worker moves on. */
+static bool stays(const struct rk_lane *lane, const struct rk_ticket *ticket)
+{
+    if (ticket->flags & RK_TICKET_CANCELLED) return true;
+    return (ticket->wishes & RK_WISH_KEY) && !lane->stuck && lane->window > 0;
+}
+
 /** Marks on everything of the lane that may not have been entered; the caller runs the barrier. */
 static void mark_waiting(struct rask *s, struct rk_lane *lane)
 {
     for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
         uint32_t index = rk_lane_entry(lane, position)->ticket;
-        if (index == RK_HOLE || (s->tickets.table[index].flags & RK_TICKET_CANCELLED)) continue;
+        if (index == RK_HOLE || stays(lane, &s->tickets.table[index])) continue;
         s->tickets.table[index].flags |= RK_TICKET_MARKED;
         rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
     }
@@ -162,11 +239,10 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
         uint32_t index = rk_lane_entry(lane, position)->ticket;
         if (index == RK_HOLE) continue;
         struct rk_ticket *ticket = &s->tickets.table[index];
-        if (ticket->state != RK_TICKET_BOUND || (ticket->flags & RK_TICKET_CANCELLED)) continue;
+        if (ticket->state != RK_TICKET_BOUND || stays(lane, ticket)) continue;
         rk_lane_make_hole(lane, position);
-        ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
-        ticket->state = RK_TICKET_QUEUED;
-        rk_list_push_front(&s->tickets, &s->backlog, ticket);
+        rk_ticket_let_go(s, ticket);
+        rk_backlog_return(s, ticket);
         count++;
     }
     return count;
@@ -206,7 +282,7 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
     if (first_look) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
     s->next_move_ns = now_ns + s->move_pause_ns;
-    const struct rk_lane *next = choose(s);
+    const struct rk_lane *next = rk_dispatch_choose(s);
     bool idle = next != NULL && rk_lane_load(next) == 0;
     struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look);
     look_at_spread(s, slow);

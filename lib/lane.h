@@ -106,6 +106,18 @@ static inline uint32_t rk_lane_in_flight(const struct rk_lane *lane)
     return rk_lane_load(lane) - lane->holes;
 }
 
+/** It gets on with what it has, or has nothing. */
+static inline bool rk_lane_moves(const struct rk_lane *lane)
+{
+    return !lane->broken && !lane->leaving && !(lane->stuck && rk_lane_load(lane) > 0);
+}
+
+/** Has dispatch room for another request there? */
+static inline bool rk_lane_takes_more(const struct rk_lane *lane)
+{
+    return rk_lane_load(lane) < lane->window && rk_lane_moves(lane);
+}
+
 static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, uint64_t position)
 {
     return &lane->entries[position & lane->mask];

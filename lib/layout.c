@@ -51,6 +51,7 @@ uint32_t rk_layout_fingerprint(void)
         sizeof(struct rk_pool_member),
         offsetof(struct rk_bell_page, lane),
         offsetof(struct rk_control_page, word),
+        offsetof(struct rk_control_page, stop_epoch),
     };
     uint32_t hash = FNV_START;
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) hash = mix(hash, facts[i]);

@@ -24,6 +24,7 @@
  *   bell           64                the client's futex word              all         client
  *                  128 + i*64        lane i's futex word                  all         worker i
  *   control word   64                one counter                          supervisor  one worker or one client
+ *                  128               epoch to stop (workers only)         supervisor  one worker
  *   pool           64                rk_pool_page: the pool               supervisor  tools
  *                  192 + i*128       worker i, and where its page is      supervisor  tools
  *
@@ -41,6 +42,7 @@
  * | R8 | magic              | writer -> mapper   | release          | acquire          | the header is written                              | a half-built segment is accepted              |
  * | R9 | status, pool words | owner -> tools     | release          | acquire          | each word is one that was true at some time        | none: figures only                            |
  * | R10| bell               | ringer -> sleeper  | fetch_add        | acquire, by kernel | a changed bell does not sleep                    | a lost wake-up                                |
+ * | R11| stop epoch         | supervisor -> worker| release         | acquire          | the handler in that epoch is to stop               | it is seen late, or not before the kill       |
  */
 #ifndef RK_LAYOUT_H
 #define RK_LAYOUT_H
@@ -245,8 +247,9 @@ enum rk_worker_stage {
 /** Requests that a sample counts as waiting behind it, at most, per session. */
 #define RK_DEPTH_MAX 64u
 
-/** What a worker tells about itself. Figures only: nothing is decided from it but the wording of messages. Words that
- * change with every request, with every sleep and with every sample do not share lines. */
+/** What a worker tells about itself. Figures only: nothing is decided from it but the wording of messages, and whether a
+ * worker is still in the late request that it is to be killed for. Words that change with every request, with every sleep
+ * and with every sample do not share lines. */
 struct rk_status_page {
     struct rk_segment_header header;
     uint32_t stage RK_LINE_ALIGNED; /* R9, enum rk_worker_stage */
@@ -259,6 +262,7 @@ struct rk_status_page {
     uint32_t session;
     uint32_t method;
     uint64_t handler_errors;
+    uint64_t deadline_ns; /* of the request; 0: none */
     /* Rare counters. */
     uint64_t parks RK_LINE_ALIGNED; /* R9 */
     uint64_t rescues;
@@ -342,9 +346,11 @@ static_assert(offsetof(struct rk_bell_page, lane) == 128, "drawing");
 
 struct rk_control_page {
     struct rk_segment_header header;
-    uint32_t word RK_LINE_ALIGNED; /* R7 */
+    uint32_t word RK_LINE_ALIGNED;       /* R7 */
+    uint64_t stop_epoch RK_LINE_ALIGNED; /* R11 */
 };
 static_assert(offsetof(struct rk_control_page, word) == 64, "drawing");
+static_assert(offsetof(struct rk_control_page, stop_epoch) == 128, "drawing");
 
 /** Hash of every mapped size and offset of this build. Equal fingerprints mean the same layout. */
 uint32_t rk_layout_fingerprint(void);

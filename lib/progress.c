@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "error.h"
 #include "events.h"
+#include "poison.h"
 #include "session.h"
 #include <errno.h>
 #include <poll.h>
@@ -14,19 +15,6 @@
 #define DELIVERIES_PER_CLOCK 256u
 /** A response that names a segment which does not come for so long was a lie. */
 #define STALL_NS 1000000000u
-
-/** Skipped although it was not taken back in time: it did not run, so it goes on or ends as asked. */
-static void on_skipped(struct rask *s, struct rk_ticket *ticket)
-{
-    if (ticket->flags & RK_TICKET_CANCELLED) {
-        rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
-    } else if (s->shutting_down) {
-        rk_finish_empty(s, ticket, RASK_SHUTDOWN, 0);
-    } else {
-        ticket->state = RK_TICKET_QUEUED;
-        rk_list_push_front(&s->tickets, &s->backlog, ticket);
-    }
-}
 
 /** Too late: its time-out was reported. The block of the response goes back, and what was kept for the handler is free. */
 static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
@@ -42,11 +30,11 @@ static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
 
 static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
 {
-    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    rk_ticket_let_go(s, ticket);
     if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
         on_late(s, lane, ticket);
     } else if (RK_UNLIKELY(skipped)) {
-        on_skipped(s, ticket);
+        rk_settle_again(s, ticket);
     } else {
         if (ticket->response_block != RK_BLOCK_NONE) {
             ticket->view_of = lane->mapped;
@@ -148,14 +136,14 @@ bool rk_session_anything(const struct rask *s)
 }
 
 /** Responses that a dead worker managed to publish are delivered before the rest of its lane is settled. */
-static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal)
+static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal, enum rk_gone_cause cause)
 {
     for (int i = 0; i < 2 && lane->state == RK_LANE_IS_OPEN && !lane->broken; i++) {
         lane->stalled = false; /* the second time round its segment has been received */
         take_responses(s, lane, true);
     }
     /* Reading messages on the way may have settled it already. */
-    if (lane->state != RK_LANE_IS_FREE) rk_settle_lane(s, lane, signal);
+    if (lane->state != RK_LANE_IS_FREE) rk_settle_lane(s, lane, signal, cause);
 }
 
 static void on_lane(struct rask *s, const struct rk_message_lane *message, int response_fd, int pidfd)
@@ -203,7 +191,7 @@ static void on_lane_gone(struct rask *s, const struct rk_message_lane_gone *mess
     bool replaced = s->lanes[message->lane].leaving || s->lanes[message->lane].leaving_generation != 0;
     if (message->worker < s->workers && !replaced)
         s->serving[message->worker / 64] &= ~(1ull << (message->worker % 64));
-    settle_dead(s, &s->lanes[message->lane], message->signal);
+    settle_dead(s, &s->lanes[message->lane], message->signal, message->cause);
 }
 
 static void on_segment(struct rask *s, const struct rk_message_segment *message, int fd)
@@ -246,6 +234,9 @@ static void on_message(struct rask *s, const union rk_any_message *message, cons
         break;
     case RK_LANE_LEAVING:
         on_lane_leaving(s, &message->lane);
+        break;
+    case RK_POISONS:
+        rk_poison_update(s, &message->poisons);
         break;
     case RK_SHUTDOWN:
         rk_settle_shutdown(s);
@@ -301,7 +292,7 @@ static void look_at_workers(struct rask *s, uint64_t now_ns)
             s->death_seen_ns = now_ns;
         }
         if (!s->connected || now_ns - s->death_seen_ns >= RK_DEATH_GRACE_NS)
-            settle_dead(s, lane, 0);
+            settle_dead(s, lane, 0, RK_GONE_UNKNOWN);
         else
             waiting = true;
     }
@@ -339,6 +330,7 @@ void rk_session_tick(struct rask *s, uint64_t now_ns)
     rk_dispatch_rebalance(s, now_ns);
     if (now_ns < s->next_look_ns) return;
     s->next_look_ns = now_ns + (s->connected ? RK_LOOK_NS : RK_LOOK_NS / 10);
+    if (s->late_untold > 0) rk_settle_tell_late(s);
     rk_session_control(s);
     look_at_lanes(s, now_ns);
     look_at_workers(s, now_ns);

@@ -124,17 +124,43 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
     return 0;
 }
 
-static int read_options(const struct rask_request_options *options, uint64_t *deadline_ns, bool *more)
+static int check_options(const struct rask_request_options *options)
 {
-    if (options->size != sizeof *options || (options->flags & ~RASK_SUBMIT_MORE) != 0 || options->reserved[0] != 0 ||
-        options->reserved[1] != 0 || options->reserved[2] != 0 || options->reserved[3] != 0)
-        return rk_error(
-            -EINVAL,
-            "request options: size %u (this library: %zu), flags %#x (only RASK_SUBMIT_MORE), reserved words "
-            "must be 0",
-            options->size, sizeof *options, options->flags);
-    *deadline_ns = options->deadline_ns;
-    *more = options->flags & RASK_SUBMIT_MORE;
+    static const uint32_t known = RASK_SUBMIT_MORE | RASK_REQUEST_IDEMPOTENT;
+    if (options->size != sizeof *options || (options->flags & ~known) != 0 || options->reserved0 != 0 ||
+        options->reserved[0] != 0 || options->reserved[1] != 0)
+        return rk_error(-EINVAL,
+                        "request options: size %u (this library: %zu), flags %#x (only RASK_SUBMIT_MORE and "
+                        "RASK_REQUEST_IDEMPOTENT), reserved words must be 0",
+                        options->size, sizeof *options, options->flags);
+    if (options->retries_max > RASK_RETRIES_MAX)
+        return rk_error(-EINVAL, "request options: retries_max is %u: at most %u", options->retries_max,
+                        RASK_RETRIES_MAX);
+    if (options->retries_max > 0 && !(options->flags & RASK_REQUEST_IDEMPOTENT))
+        return rk_error(-EINVAL, "request options: retries_max is %u: only a RASK_REQUEST_IDEMPOTENT one is sent again",
+                        options->retries_max);
+    return 0;
+}
+
+void rk_set_deadline(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns)
+{
+    ticket->deadline_ns = deadline_ns;
+    ticket->flags |= RK_TICKET_SPECIAL;
+    s->with_deadline++;
+    s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, deadline_ns);
+}
+
+/** What the caller wishes goes to the ticket. The last thing that can fail before it is sent. */
+static int take_options(struct rask *s, struct rk_ticket *ticket, const struct rask_request_options *options)
+{
+    int result = check_options(options);
+    if (result == 0 && options->key != 0) result = rk_key_find(s, options->key, &ticket->key);
+    if (result != 0) return result;
+    if (options->key != 0) ticket->wishes |= RK_WISH_KEY;
+    if (options->flags & RASK_REQUEST_IDEMPOTENT)
+        ticket->retries = (uint8_t)(options->retries_max > 0 ? options->retries_max : RASK_RETRIES_DEFAULT);
+    if (ticket->wishes != 0 || ticket->retries != 0) ticket->flags |= RK_TICKET_SPECIAL;
+    if (options->deadline_ns != 0) rk_set_deadline(s, ticket, options->deadline_ns);
     return 0;
 }
 
@@ -149,7 +175,7 @@ static int not_reserved(const struct rask_request *request)
     return rk_error(-EINVAL, "ticket %#llx is not a reservation", (unsigned long long)request->ticket);
 }
 
-void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length, uint64_t deadline_ns)
+void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length)
 {
     if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
         /* A large reservation with little in it travels in the slot. */
@@ -158,27 +184,17 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
     }
     ticket->length = (uint32_t)length;
     ticket->method = (uint8_t)method;
-    if (RK_UNLIKELY(deadline_ns != 0)) {
-        ticket->deadline_ns = deadline_ns;
-        ticket->flags |= RK_TICKET_SPECIAL;
-        s->with_deadline++;
-        s->nearest_deadline_ns = rk_earlier(s->nearest_deadline_ns, deadline_ns);
-    }
     s->pending++;
     s->requests++;
-    if (RK_UNLIKELY(deadline_ns != 0) && rask_now_ns() >= deadline_ns)
-        rk_finish_empty(s, ticket, RASK_EXPIRED, 0); /* over before it began */
-    else
-        rk_dispatch(s, ticket);
+    if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) || !rk_dispatch_special(s, ticket)) rk_dispatch(s, ticket);
     if (RK_UNLIKELY(s->events != NULL)) rk_events_submitted(s);
 }
 
 /** With others before or after it whose workers are woken together. */
-static void submit_in_batch(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length,
-                            uint64_t deadline_ns, bool more)
+static void submit_in_batch(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length, bool more)
 {
     rk_batch_open(s);
-    rk_submit(s, ticket, method, length, deadline_ns);
+    rk_submit(s, ticket, method, length);
     rk_batch_close(s);
     if (!more) rk_batch_flush(s);
     if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
@@ -194,16 +210,15 @@ int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, s
         return rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
     if (RK_UNLIKELY(length > capacity_of(s, ticket)))
         return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity_of(s, ticket));
-    uint64_t deadline_ns = 0;
-    bool more = false;
-    int result = options != NULL ? read_options(options, &deadline_ns, &more) : 0;
+    bool more = options != NULL && (options->flags & RASK_SUBMIT_MORE);
+    int result = options != NULL ? take_options(s, ticket, options) : 0;
     if (RK_UNLIKELY(result != 0)) return result;
     ticket->user_data = request->user_data;
     request->data = NULL;
     if (RK_LIKELY(!more && s->wakes_held == 0))
-        rk_submit(s, ticket, method, length, deadline_ns);
+        rk_submit(s, ticket, method, length);
     else
-        submit_in_batch(s, ticket, method, length, deadline_ns, more);
+        submit_in_batch(s, ticket, method, length, more);
     return 0;
 }
 

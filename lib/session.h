@@ -7,6 +7,7 @@
  *   progress.c  taking completions, messages       settle.c    every way a request ends without a response
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
  *   events.c    sleeping in the caller's loop      batch.c     wakes of several requests at once
+ *   keys.c      requests that stay together        poison.c    requests that killed workers
  *
  * All of it is private memory of one thread; what is shared is reached through lane.h and segment.h. */
 #ifndef RK_SESSION_H
@@ -14,6 +15,7 @@
 
 #include "bell.h"
 #include "control.h"
+#include "keys.h"
 #include "ladder.h"
 #include "lane.h"
 #include "segment.h"
@@ -32,6 +34,7 @@
 struct rk_launch;
 struct rk_batch;
 struct rk_events;
+struct rk_poisons;
 
 struct rask {
     /* Hot. */
@@ -46,7 +49,7 @@ struct rask {
     uint16_t *open_lanes; /* indices of OPEN lanes */
     struct rk_lane *lanes;
     struct rk_tickets tickets;
-    struct rk_ticket_list backlog;
+    struct rk_ticket_list backlog;   /* its count is with those that wait for their key's lane (keys.h) */
     struct rk_ticket_list ready;     /* DONE, for poll and wait */
     const struct rk_ticket *awaited; /* rask_wait() takes this one itself: it is not listed */
     struct rask_completion *sink;    /* rask_poll() and rask_wait_any(): completions go straight here ... */
@@ -110,6 +113,9 @@ struct rask {
     uint64_t parks;
     uint64_t requests;
     uint64_t moved;
+    struct rk_keys *keys;       /* NULL until the first key */
+    struct rk_poisons *poisons; /* poison.c: NULL until one is known */
+    uint32_t late_untold;       /* tickets with RK_WISH_TELL_LATE */
 };
 
 static inline bool rk_session_forked(const struct rask *s)
@@ -141,12 +147,23 @@ static inline bool rk_session_called(const struct rask *s)
 int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out);
 /** Where the bytes of a reservation go. */
 void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket);
-/** Send a reservation that was checked; deadline_ns 0: none. */
-void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length, uint64_t deadline_ns);
+/** It has a deadline. */
+void rk_set_deadline(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns);
+/** Send a reservation that was checked. */
+void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t length);
 
 /* dispatch.c */
 /** Give a ticket that is not bound to a lane, or queue it. */
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
+/** What is special about a ticket comes first: true if that was all, false if it is to go the way of the others. */
+bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket);
+/** A lane with room: an idle one, else the least loaded, else NULL. */
+struct rk_lane *rk_dispatch_choose(struct rask *s);
+/** A ticket was taken back from its lane: it waits again, before the others. */
+void rk_backlog_return(struct rask *s, struct rk_ticket *ticket);
+void rk_backlog_remove(struct rask *s, struct rk_ticket *ticket);
+/** One that waits, or NULL. */
+struct rk_ticket *rk_backlog_first(struct rask *s);
 /** Give queued tickets to lanes that have room. */
 void rk_dispatch_backlog(struct rask *s);
 /** Take back what waits behind something slow and give it to idle workers; open lanes if that would help. */
@@ -173,8 +190,14 @@ bool rk_session_anything(const struct rask *s);
 void rk_finish(struct rask *s, struct rk_ticket *ticket);
 /** The same without a response. */
 void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, int32_t code);
+/** It did not run, or may run again: it waits for another worker, or ends as asked meanwhile. */
+void rk_settle_again(struct rask *s, struct rk_ticket *ticket);
 /** The lane's worker is proven dead: deliver, move, or end everything it had. `signal` 0 when not known. */
-void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal);
+void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal, enum rk_gone_cause cause);
+/** End what is poisoned and has not started. */
+void rk_settle_poisoned(struct rask *s);
+/** Tell the supervisor of handlers past their deadline, of which it could not be told at once. */
+void rk_settle_tell_late(struct rask *s);
 /** The supervisor is gone: end what is not bound; the rest ends as its workers' deaths are proven. */
 void rk_settle_disconnect(struct rask *s);
 /** The session is over although workers live: a peer broke the rules. Ends everything. */
@@ -190,6 +213,13 @@ void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket);
 /** Free a ticket and everything it refers to, once neither the user nor a lane holds it. */
 void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket);
 void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
+
+/** No lane refers to the ticket any more. */
+static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
+{
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_KEY)) rk_key_unbound(s, ticket);
+}
 
 /* wait.c */
 /** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:

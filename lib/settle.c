@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "error.h"
 #include "events.h"
+#include "poison.h"
 #include "session.h"
 #include "status.h"
 #include <errno.h>
@@ -62,12 +63,18 @@ void rk_finish_empty(struct rask *s, struct rk_ticket *ticket, uint32_t status, 
     rk_finish(s, ticket);
 }
 
+static void drop_special(struct rk_ticket *ticket)
+{
+    if (ticket->view_of != NULL)
+        rk_responses_release(ticket->view_of, ticket->response_block, ticket->response_generation);
+    ticket->view_of = NULL;
+    ticket->retries = 0;
+    if (!(ticket->flags & RK_TICKET_LANE_HOLDS)) ticket->wishes = 0;
+}
+
 void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
 {
-    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->view_of != NULL) {
-        rk_responses_release(ticket->view_of, ticket->response_block, ticket->response_generation);
-        ticket->view_of = NULL;
-    }
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL)) drop_special(ticket);
     if (ticket->flags & RK_TICKET_LANE_HOLDS) {
         ticket->flags |= RK_TICKET_ORPHAN; /* freed by the late response or the worker's death */
         return;
@@ -89,19 +96,57 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
     if (rk_lane_taken(lane) > position) return false;
     RK_STEP(RETRACTED);
     rk_lane_make_hole(lane, position);
-    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    rk_ticket_let_go(s, ticket);
     return true;
 }
 
-/** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). */
+/** Its handler is past the deadline, or was asked to stop: the supervisor may end the worker after a grace. Never waited for: a
+ * supervisor that does not read is told at a later look. */
+static void tell_late(struct rask *s, struct rk_ticket *ticket)
+{
+    const struct rk_lane *lane = &s->lanes[ticket->lane];
+    uint64_t now_ns = rask_now_ns();
+    struct rk_message_late message = {
+        .session = s->id,
+        .lane = lane->index,
+        .position = rk_lane_position_of(lane, ticket),
+        .deadline_ns = ticket->deadline_ns != 0 ? rk_earlier(ticket->deadline_ns, now_ns) : now_ns,
+        .ticket = (uint32_t)(ticket->id >> 32),
+        .generation = lane->generation,
+    };
+    rk_message_init(&message.head, RK_LATE, sizeof message);
+    if (!s->connected || s->socket < 0 || rk_control_send(s->socket, &message, NULL, 0) != -EAGAIN) return;
+    ticket->wishes |= RK_WISH_TELL_LATE;
+    ticket->flags |= RK_TICKET_SPECIAL;
+    s->late_untold++;
+}
+
+void rk_settle_tell_late(struct rask *s)
+{
+    s->late_untold = 0;
+    for (uint32_t i = 0; i < s->tickets.fresh; i++) {
+        struct rk_ticket *ticket = &s->tickets.table[i];
+        if (!(ticket->wishes & RK_WISH_TELL_LATE)) continue;
+        ticket->wishes &= (uint8_t)~RK_WISH_TELL_LATE;
+        if (ticket->flags & RK_TICKET_LANE_HOLDS) tell_late(s, ticket);
+    }
+}
+
+/** End a live ticket that need not run any more: `unstarted` if that is certain, else `started` (RASK_OK: leave it). A handler
+ * that RK_CANCEL_STOP asks has not forever. */
 static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32_t unstarted, uint32_t started)
 {
     if (ticket->state == RK_TICKET_QUEUED) {
-        rk_list_remove(&s->tickets, &s->backlog, ticket);
+        rk_backlog_remove(s, ticket);
         rk_finish_empty(s, ticket, unstarted, 0);
-    } else if (retract(s, ticket, marks)) {
+        return;
+    }
+    if (retract(s, ticket, marks)) {
         rk_finish_empty(s, ticket, unstarted, 0);
-    } else if (started != RASK_OK) {
+        return;
+    }
+    if (marks == RK_CANCEL_STOP) tell_late(s, ticket);
+    if (started != RASK_OK) {
         ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
         rk_finish_empty(s, ticket, started, 0);
     }
@@ -109,6 +154,7 @@ static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32
 
 void rk_settle_cancel(struct rask *s, struct rk_ticket *ticket)
 {
+    if (ticket->flags & RK_TICKET_CANCELLED) return;
     ticket->flags |= RK_TICKET_CANCELLED;
     stop(s, ticket, RK_CANCEL_STOP, RASK_CANCELLED, RASK_OK);
 }
@@ -131,8 +177,8 @@ void rk_settle_expired(struct rask *s, uint64_t now_ns)
 static void end_backlog(struct rask *s, uint32_t status)
 {
     struct rk_ticket *ticket;
-    while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL) {
-        rk_list_remove(&s->tickets, &s->backlog, ticket);
+    while ((ticket = rk_backlog_first(s)) != NULL) {
+        rk_backlog_remove(s, ticket);
         rk_finish_empty(s, ticket, status, 0);
     }
 }
@@ -163,22 +209,59 @@ void rk_settle_shutdown(struct rask *s)
     end_backlog(s, RASK_SHUTDOWN);
 }
 
-/** One position of a dead worker that has no response. */
-static void settle_position(struct rask *s, struct rk_ticket *ticket, bool entered, int32_t signal)
+void rk_settle_poisoned(struct rask *s)
 {
-    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    for (uint32_t i = 0; i < s->tickets.fresh; i++) {
+        struct rk_ticket *ticket = &s->tickets.table[i];
+        if (ticket->state == RK_TICKET_RESERVED) {
+            ticket->flags |= RK_TICKET_SPECIAL; /* rk_submit() looks at it */
+        } else if (ticket->state == RK_TICKET_QUEUED || ticket->state == RK_TICKET_BOUND) {
+            if (rk_poisoned(s, ticket)) stop(s, ticket, RK_CANCEL_RETRACT, RASK_POISONED, RASK_OK);
+        }
+    }
+}
+
+void rk_settle_again(struct rask *s, struct rk_ticket *ticket)
+{
+    if (ticket->flags & RK_TICKET_CANCELLED)
+        rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
+    else if (s->shutting_down)
+        rk_finish_empty(s, ticket, RASK_SHUTDOWN, 0);
+    else if (rk_poisoned(s, ticket))
+        rk_finish_empty(s, ticket, RASK_POISONED, 0);
+    else
+        rk_backlog_return(s, ticket);
+}
+
+/** Its worker died, perhaps inside: reported, or sent again if the caller allows that. */
+static void settle_entered(struct rask *s, struct rk_ticket *ticket, int32_t signal, enum rk_gone_cause cause)
+{
+    ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
+    if (cause == RK_GONE_LATE) {
+        rk_finish_empty(s, ticket, ticket->flags & RK_TICKET_CANCELLED ? RASK_ABORTED : RASK_TIMEOUT, 0);
+    } else if (ticket->retries > 0 && s->connected && !s->shutting_down && !(ticket->flags & RK_TICKET_CANCELLED)) {
+        ticket->retries--;
+        rk_settle_again(s, ticket);
+    } else {
+        rk_finish_empty(s, ticket, RASK_CRASHED, signal);
+    }
+}
+
+/** One position of a dead worker that has no response. */
+static void settle_position(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool entered,
+                            int32_t signal, enum rk_gone_cause cause)
+{
+    bool died_inside = entered && !lane->broken && (cause == RK_GONE_CRASHED || cause == RK_GONE_UNKNOWN);
+    rk_ticket_let_go(s, ticket);
+    if (died_inside) rk_poison_death(s, lane, ticket, cause == RK_GONE_CRASHED);
     if (ticket->flags & RK_TICKET_ORPHAN) {
         rk_ticket_drop(s, ticket); /* its time-out was delivered and released */
     } else if (ticket->state != RK_TICKET_BOUND) {
         rk_request_block_free(s, ticket); /* its time-out is still in somebody's hands */
     } else if (entered) {
-        ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
-        rk_finish_empty(s, ticket, RASK_CRASHED, signal);
-    } else if (ticket->flags & RK_TICKET_CANCELLED) {
-        rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
+        settle_entered(s, ticket, signal, cause);
     } else {
-        ticket->state = RK_TICKET_QUEUED;
-        rk_list_push_front(&s->tickets, &s->backlog, ticket);
+        rk_settle_again(s, ticket);
     }
 }
 
@@ -198,14 +281,14 @@ static void forget_lane(struct rask *s, struct rk_lane *lane)
     rk_session_send(s, &message, NULL, 0);
 }
 
-void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal)
+void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal, enum rk_gone_cause cause)
 {
     if (lane->state == RK_LANE_IS_OPEN) {
         uint64_t taken = rk_lane_taken(lane); /* everything, when the worker broke the rules */
         for (uint64_t position = lane->position; position-- > lane->response_position;) {
             uint32_t index = rk_lane_entry(lane, position)->ticket;
             if (index != RK_HOLE)
-                settle_position(s, &s->tickets.table[index], lane->broken || position < taken, signal);
+                settle_position(s, lane, &s->tickets.table[index], lane->broken || position < taken, signal, cause);
         }
     }
     forget_lane(s, lane);

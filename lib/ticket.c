@@ -26,6 +26,7 @@ struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets)
     ticket->deadline_ns = 0;
     ticket->read = NULL;
     ticket->view_of = NULL;
+    ticket->wishes = ticket->retries = 0;
     return ticket;
 }
 

@@ -40,7 +40,11 @@ enum rk_ticket_state {
 #define RK_TICKET_LISTED 0x10u       /* in the ready list */
 #define RK_TICKET_PRIVATE 0x20u      /* of rask_call(): nobody else can take it */
 #define RK_TICKET_MARKED 0x40u       /* its slot carries a mark: the worker may skip it */
-#define RK_TICKET_SPECIAL 0x80u      /* has a deadline or a callback, or holds a view */
+#define RK_TICKET_SPECIAL 0x80u      /* something of the second line counts: a deadline, a callback, a view, a wish */
+
+/* Wishes of a ticket, with RK_TICKET_SPECIAL. */
+#define RK_WISH_KEY 0x01u       /* `key` counts */
+#define RK_WISH_TELL_LATE 0x02u /* the supervisor has to hear that its handler is past the deadline */
 
 struct rk_responses;
 
@@ -68,10 +72,13 @@ struct rk_ticket {
     /* Outcome, from DONE on. */
     uint8_t status;
     uint8_t executed;
+    uint8_t wishes;  /* RK_WISH_* */
+    uint8_t retries; /* how often it may be sent again */
     int32_t code;
     uint32_t response_length;
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
     uint32_t response_generation;
+    uint32_t key;                 /* entry in the table of keys */
     const void *response;         /* in place, or `bytes` */
     struct rk_responses *view_of; /* mapping that `response` lies in */
 } __attribute__((aligned(64)));
@@ -91,6 +98,7 @@ struct rk_tickets {
     uint32_t fresh; /* table[fresh..] was never used: memory is touched as needed */
     uint32_t free_head;
     uint32_t used;
+    uint8_t flags;         /* of a new reservation: 0, or SPECIAL while every request has to be looked at */
     struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
@@ -115,7 +123,7 @@ static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
      * for every store before it, those to lines that the worker has included. */
     rk_store_relaxed(&ticket->id, ticket->id + (1ull << 32));
     ticket->state = RK_TICKET_RESERVED;
-    ticket->flags = 0;
+    ticket->flags = tickets->flags;
     tickets->used++;
     return ticket;
 }
@@ -126,7 +134,7 @@ static inline uint32_t rk_ticket_index(const struct rk_tickets *tickets, const s
     return (uint32_t)ticket->id;
 }
 
-/** Free an entry. Its deadline_ns, read and view_of are clear again. */
+/** Free an entry. Its deadline_ns, read, view_of, wishes and retries are clear again. */
 static inline void rk_ticket_put(struct rk_tickets *tickets, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_FREE;

@@ -101,6 +101,7 @@ void rk_board_pool(const struct rk_supervisor *supervisor)
     rk_store_relaxed(&page->sessions_made, supervisor->sessions_made);
     rk_store_relaxed(&page->sessions_refused, supervisor->sessions_refused);
     rk_store_relaxed(&page->sessions_ended, supervisor->sessions_ended);
+    rk_store_relaxed(&page->poisons, rk_poison_count(&supervisor->poisons));
     rk_store_relaxed(&page->log_dropped, rk_log_dropped());
     /* SYNC R9 release: pairs with rk_stats_look */
     rk_store_release(&page->phase, (uint32_t)supervisor->phase);

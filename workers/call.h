@@ -14,6 +14,9 @@ struct rk_call_options {
     bool json;
     uint64_t timeout_ns; /* of everything */
     uint64_t payload_bytes_max;
+    bool idempotent;  /* send it again if its worker dies, */
+    uint64_t retries; /* so often; 0: the library's default */
+    uint64_t key;     /* 0: none */
 };
 #define RK_CALL_OPTIONS_INIT                                                            \
     {                                                                                   \

@@ -152,10 +152,15 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
     if (attached) rk_lanes_close(client);
     if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     drop_segments(client);
-    client->state = RK_CLIENT_LEAVING;
-    rk_quota_forget(client);
+    rk_client_leave(client);
     *(attached ? &client->supervisor->sessions_ended : &client->supervisor->sessions_refused) += 1;
     rk_board_pool(client->supervisor);
+}
+
+void rk_client_leave(struct rk_client *client)
+{
+    client->state = RK_CLIENT_LEAVING;
+    rk_quota_forget(client);
     rk_client_time(client, LEAVE_NS);
 }
 
@@ -165,8 +170,7 @@ void rk_client_answer(struct rk_client *client, int exit_code, const char *text)
     rk_message_init(&message.head, RK_RELOADED, sizeof(message));
     snprintf(message.text, sizeof(message.text), "%s", text);
     rk_peer_send(&client->peer, &message, 0, NULL, NULL);
-    client->state = RK_CLIENT_LEAVING;
-    rk_client_time(client, LEAVE_NS);
+    rk_client_leave(client);
 }
 
 void rk_client_end_for_files(struct rk_client *client)
@@ -263,6 +267,10 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
         return rk_lane_settled(client, &message->lane);
     case RK_SEGMENT:
         return rk_request_segment(client, &message->segment, fds[0]);
+    case RK_LATE:
+        return rk_late_told(client, &message->late);
+    case RK_DEATH:
+        return rk_poison_told(client, &message->death);
     default:
         return adopt_for(client, fds[0]);
     }
@@ -270,7 +278,8 @@ static int on_request(struct rk_client *client, const union rk_any_message *mess
 
 static bool is_request(uint32_t type)
 {
-    return type == RK_OPEN_LANE || type == RK_LANE_CLOSED || type == RK_SEGMENT || type == RK_ADOPT;
+    return type == RK_OPEN_LANE || type == RK_LANE_CLOSED || type == RK_SEGMENT || type == RK_ADOPT ||
+           type == RK_LATE || type == RK_DEATH;
 }
 
 static void on_message(struct rk_client *client, const union rk_any_message *message, const int *fds, unsigned fd_count)
@@ -282,6 +291,8 @@ static void on_message(struct rk_client *client, const union rk_any_message *mes
         if (result < 0) rk_error(result, "ACK with nothing to acknowledge");
     } else if (type == RK_HELLO && client->state == RK_CLIENT_SILENT) {
         rk_client_hello(client, &message->hello);
+    } else if (type == RK_POISON && client->state == RK_CLIENT_SILENT) {
+        rk_poison_command(client, &message->poison);
     } else if (type == RK_RELOAD && client->state == RK_CLIENT_SILENT) {
         rk_reload_asked(client, &message->reload);
     } else if (type == RK_ATTACH && client->state == RK_CLIENT_WELCOMED) {

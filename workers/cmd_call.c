@@ -166,6 +166,9 @@ static int submit(struct call *call, uint32_t method, uint64_t *ticket)
     struct rask_request request;
     struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
     options.deadline_ns = call->deadline_ns;
+    options.flags = call->options.idempotent ? RASK_REQUEST_IDEMPOTENT : 0;
+    options.retries_max = (uint32_t)call->options.retries;
+    options.key = call->options.key;
     int error = rask_reserve(call->session, call->input.bytes, &request);
     if (error < 0) return error;
     if (call->input.bytes > 0) memcpy(request.data, call->input.data, call->input.bytes);
@@ -329,6 +332,18 @@ static int parse(struct rk_call_options *call, int argc, char **argv)
         RK_OPTION_WAIT(&call->target),
         RK_OPTION_TIMEOUT(call),
         RK_OPTION_MAX_PAYLOAD(call),
+        {.name = "idempotent", .help = "it may run twice: send it again if its worker dies", .flag = &call->idempotent},
+        {.name = "retries",
+         .value = "N",
+         .help = "with --idempotent: how often, 1 to 16 (default 1)",
+         .count = &call->retries,
+         .min = 1,
+         .max = RASK_RETRIES_MAX},
+        {.name = "key",
+         .value = "NUMBER",
+         .help = "requests of a session with one key stay together",
+         .count = &call->key,
+         .min = 1},
         RK_OPTION_JSON(call),
         {.name = NULL},
     };
@@ -342,6 +357,8 @@ static int parse(struct rk_call_options *call, int argc, char **argv)
     struct rk_arguments arguments;
     int code = rk_options_parse(&command, argc, argv, &arguments);
     if (code == RK_GO_ON) code = rk_target_check(&call->target);
+    if (code == RK_GO_ON && call->retries > 0 && !call->idempotent)
+        code = rk_usage_error("--retries needs --idempotent: only a request that may run twice is sent again");
     if (code != RK_GO_ON) return code;
     call->method = arguments.value[0];
     call->data = arguments.count > 1 ? arguments.value[1] : NULL;

@@ -4,8 +4,10 @@
 #include "error.h"
 #include "exit_codes.h"
 #include "ladder.h"
+#include "late.h"
 #include "loader.h"
 #include "options.h"
+#include "poison_table.h"
 #include "supervisor.h"
 #include <assert.h>
 #include <errno.h>
@@ -45,6 +47,10 @@ static const char more[] =
     "\n"
     "A request that a worker dies of is saved, with the signal, the backtrace and its bytes (see rask replay), in\n"
     "/var/lib/rask/crashes for root, else in $XDG_STATE_HOME/rask/crashes or ~/.local/state/rask/crashes.\n"
+    "\n"
+    "A handler past its deadline, past --request-timeout or cancelled is asked to stop, and killed with its worker "
+    "after\n"
+    "--kill-grace; no other request is. A request that killed two workers is refused (see rask poison).\n"
     "\n"
     "environment: RASK_WAIT, RASK_ENGINE, RASK_CRASH_DIR, RASK_LOG_LEVEL and RASK_LOG_FORMAT give defaults for the\n"
     "options of that name\n"
@@ -229,6 +235,8 @@ static struct rk_supervisor_config config = {
     .private_fd = -1,
     .start_timeout_ns = RK_START_TIMEOUT_NS_DEFAULT,
     .drain_timeout_ns = RK_DRAIN_TIMEOUT_NS_DEFAULT,
+    .kill_grace_ns = RK_KILL_GRACE_NS_DEFAULT,
+    .poison_ttl_ns = RK_POISON_TTL_NS_DEFAULT,
     .crash = RK_CRASH_CONFIG_INIT,
     .restart_limit = {RK_DEATHS_MAX_DEFAULT, RK_DEATHS_WINDOW_NS_DEFAULT},
     .quota = RK_QUOTA_CONFIG_INIT,
@@ -256,6 +264,19 @@ static const struct rk_option options[] = {
      .value = "DURATION",
      .help = "time to finish when asked to end (default 5s)",
      .duration_ns = &config.drain_timeout_ns},
+    {.name = "request-timeout",
+     .value = "DURATION",
+     .help = "longest time in a handler (default: none)",
+     .duration_ns = &config.request_timeout_ns,
+     .min = 1},
+    {.name = "kill-grace",
+     .value = "DURATION",
+     .help = "from a deadline to the end of a handler that goes on (default 100ms)",
+     .duration_ns = &config.kill_grace_ns},
+    {.name = "poison-ttl",
+     .value = "DURATION",
+     .help = "how long a request that killed two workers is refused (default 600s, 0: never)",
+     .duration_ns = &config.poison_ttl_ns},
     {.name = "restart-limit",
      .value = "N/SECONDS",
      .help = "deaths of one worker before its starts wait (default 5/10; 0: no limit)",

@@ -8,6 +8,7 @@ int cmd_reload(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
+int cmd_poison(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_crashes(int argc, char **argv);
 int cmd_check(int argc, char **argv);

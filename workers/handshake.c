@@ -187,6 +187,8 @@ void rk_client_attach(struct rk_client *client, const int fds[2])
     client->peer.bell = &((struct rk_bell_page *)client->bell.base)->client.word;
     client->peer.unacked = 0; /* whoever attaches has WELCOME's descriptor */
     client->state = RK_CLIENT_ATTACHED;
+    rk_poison_welcome(client);
+    rk_late_look_soon(client->supervisor);
     rk_board_pool(client->supervisor);
     rk_message_init(&attached, RK_ATTACHED, sizeof(attached));
     rk_peer_send(&client->peer, &attached, 0, NULL, NULL);

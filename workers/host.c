@@ -29,11 +29,19 @@ static int host_reply(struct rask_call *call, size_t bytes)
     return 0;
 }
 
+/** Past the supervisor's --request-timeout. */
+static bool is_over(const struct rk_handling *handling)
+{
+    if (handling->epoch == NULL) return false;
+    /* SYNC R11 acquire: pairs with the supervisor's ask */
+    return rk_load_acquire(handling->stop) == rk_load_relaxed(handling->epoch);
+}
+
 static int host_cancelled(struct rask_call *call)
 {
     struct rk_handling *handling = handling_of(call);
     bool stop = (rk_load_relaxed(handling->cancel) & RK_CANCEL_STOP) != 0 ||
-                (call->deadline_ns != 0 && rask_now_ns() > call->deadline_ns);
+                (call->deadline_ns != 0 && rask_now_ns() > call->deadline_ns) || is_over(handling);
     if (stop) handling->asked_to_stop = true;
     return stop;
 }

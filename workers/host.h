@@ -24,6 +24,8 @@ struct rk_handling {
     struct rask_call call; /* first: what the handler sees */
     struct rk_served *served;
     const uint8_t *cancel;   /* the slot's mark, in the client's memory */
+    const uint64_t *epoch;   /* of the status page, set once; NULL: no worker behind it */
+    const uint64_t *stop;    /* which epoch the supervisor wants to end; set once */
     uint32_t ticket;         /* goes back with the response */
     uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
     uint32_t reserved_bytes; /* room the handler may fill */

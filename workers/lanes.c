@@ -10,6 +10,7 @@
 #include "supervisor_state.h"
 #include <errno.h>
 #include <rask/client.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ static void send_gone(struct rk_client *client, uint32_t lane, struct rk_message
     message->worker = place->worker;
     message->never_opened = place->state != RK_PLACE_OPEN;
     place->state = RK_PLACE_GONE;
+    place->crashed = message->cause == RK_GONE_CRASHED;
     rk_peer_send(&client->peer, message, 0, NULL, NULL);
 }
 
@@ -101,6 +103,11 @@ static bool is_gone(const struct rk_client *client, const struct rk_place *place
     if (place->state == RK_PLACE_OPEN) member = rk_member_find(client->supervisor, place->worker, place->generation);
     if (member) rk_member_reap(member);
     return place->state == RK_PLACE_GONE;
+}
+
+bool rk_lane_is_gone(const struct rk_client *client, uint32_t lane)
+{
+    return is_gone(client, &client->place[lane]);
 }
 
 /* May the client have this lane, to this worker? Asking for a lane whose worker is dead says that it is settled: its
@@ -305,14 +312,24 @@ void rk_lanes_serve(struct rk_member *member)
     }
 }
 
-/* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
- * and waking it, or the message may have to wait for its turn. */
+/* What the client may conclude about the request that the worker was in. Signals that only others send are not the
+ * request's doing. */
+static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session, int signal)
+{
+    if (member->late.killed && member->late.session == session) return RK_GONE_LATE;
+    if (member->supervisor->config->poison_ttl_ns == 0) return RK_GONE_KILLED; /* nobody is to conclude anything */
+    bool outside = signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
+    return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
+}
+
 static bool is_of(const struct rk_place *place, const struct rk_member *member)
 {
     return place->worker == member->index && place->generation == member->generation &&
            (place->state == RK_PLACE_OPENING || place->state == RK_PLACE_OPEN);
 }
 
+/* A client whose lane was open is rung as well, message or not: the worker may have died between publishing a response
+ * and waking it, or the message may have to wait for its turn. */
 static void tell_gone(struct rk_client *client, const struct rk_member *member,
                       const struct rk_message_lane_gone *death)
 {
@@ -320,6 +337,7 @@ static void tell_gone(struct rk_client *client, const struct rk_member *member,
     for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
         if (!is_of(&client->place[lane], member)) continue;
         struct rk_message_lane_gone message = *death;
+        message.cause = cause_of(member, client->session, death->signal);
         if (client->session == member->crash_session)
             memcpy(message.crash_file, member->crash_file, sizeof(message.crash_file));
         send_gone(client, lane, &message);

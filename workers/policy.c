@@ -44,6 +44,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_IDLE),
@@ -57,6 +58,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = NO_LOAD,
                 [RK_EVENT_BAD] = NO_LOAD,
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_STARTING),
                 [RK_EVENT_SPAWN_FAILED] = AGAIN,
                 [RK_EVENT_DRAIN] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
@@ -70,6 +72,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_BAD] = GO(RK_WORKER_KILLED, RK_ACT_KILL),
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_SERVING),
                 [RK_EVENT_DRAIN] = GO(RK_WORKER_DRAINING, RK_ACT_ASK),
@@ -83,8 +86,10 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_BAD] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_DRAINING),
-                [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_DRAINING),
+                [RK_EVENT_SPAWN_FAILED] =
+                    STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_DRAINING),
                 [RK_EVENT_KILL] = GO(RK_WORKER_STOPPED, RK_ACT_KILL),
             },
@@ -96,6 +101,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_DIED] = AGAIN,
+                [RK_EVENT_LATE] = AGAIN,
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_KILLED),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_STOPPED),
@@ -109,6 +115,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_IDLE),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_IDLE),
                 [RK_EVENT_TIMER] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_STOPPED),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_STOPPED),
@@ -122,6 +129,7 @@ static const struct cell table[RK_POLICY_STATE_COUNT][RK_POLICY_EVENT_COUNT] =
                 [RK_EVENT_START_TIMEOUT] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_BAD] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_DIED] = STAY(RK_WORKER_BACKOFF),
+                [RK_EVENT_LATE] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_TIMER] = GO(RK_WORKER_STARTING, RK_ACT_SPAWN),
                 [RK_EVENT_SPAWN_FAILED] = STAY(RK_WORKER_BACKOFF),
                 [RK_EVENT_DRAIN] = STAY(RK_WORKER_IDLE),
@@ -163,11 +171,12 @@ static uint64_t record_death(struct rk_policy *policy, const struct rk_policy_fa
     return policy->backoff_ns;
 }
 
-/* A failure to make a process is not the worker's: it always waits, so that a full machine is not hammered. */
+/* A failure to make a process is not the worker's: it always waits, so that a full machine is not hammered. A death for a
+ * late request was ours: it is not counted. */
 static struct cell decide_restart(struct rk_policy *policy, enum rk_policy_event event,
                                   const struct rk_policy_facts *facts, uint64_t *delay)
 {
-    *delay = record_death(policy, facts);
+    *delay = event == RK_EVENT_LATE ? 0 : record_death(policy, facts);
     if (*delay == 0 && event == RK_EVENT_SPAWN_FAILED) *delay = RK_BACKOFF_NS_MIN;
     if (*delay == 0) return (struct cell)GO(RK_WORKER_STARTING, RK_ACT_SPAWN);
     *delay = with_jitter(*delay, facts->chance);
@@ -177,7 +186,7 @@ static struct cell decide_restart(struct rk_policy *policy, enum rk_policy_event
 /* A worker on trial ends; the process is gone, or is still to be killed. */
 static struct cell decide_trial(enum rk_policy_event event)
 {
-    bool gone = event == RK_EVENT_DIED || event == RK_EVENT_SPAWN_FAILED;
+    bool gone = event == RK_EVENT_DIED || event == RK_EVENT_LATE || event == RK_EVENT_SPAWN_FAILED;
     return (struct cell)GO(gone ? RK_WORKER_IDLE : RK_WORKER_STOPPED, RK_ACT_FAIL);
 }
 
@@ -211,8 +220,8 @@ const char *rk_policy_state_name(enum rk_policy_state state)
 
 const char *rk_policy_event_name(enum rk_policy_event event)
 {
-    static const char *const names[] = {"start", "ready", "failed",       "start timeout", "bad",
-                                        "died",  "timer", "spawn failed", "drain",         "kill"};
+    static const char *const names[] = {"start", "ready", "failed",       "start timeout", "bad", "died",
+                                        "late",  "timer", "spawn failed", "drain",         "kill"};
     static_assert(sizeof(names) / sizeof(names[0]) == RK_POLICY_EVENT_COUNT, "one name per event");
     return names[event];
 }

@@ -45,6 +45,7 @@ enum rk_policy_event {
     RK_EVENT_START_TIMEOUT, /* not ready in time */
     RK_EVENT_BAD,           /* broke the protocol, or closed its socket */
     RK_EVENT_DIED,          /* reaped */
+    RK_EVENT_LATE,          /* reaped, killed for a request that was past its time: replaced at once, not counted */
     RK_EVENT_TIMER,         /* the back-off is over */
     RK_EVENT_SPAWN_FAILED,  /* no process could be made */
     RK_EVENT_DRAIN,         /* it is to go, finishing what it has */

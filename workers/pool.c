@@ -57,6 +57,7 @@ static void spawn(struct rk_member *member)
     member->generation = ++member->supervisor->posts[member->index].generation;
     member->hung_up = member->spent = false;
     member->kept = (struct rk_past){0};
+    member->late = (struct rk_late){0};
     uint64_t age_ns = member->supervisor->config->limits.age_ns_max;
     member->age_ns_max = age_ns - (age_ns / 10 >> 16) * (rk_chance(member->supervisor) >> 16);
     member->failure = (struct rk_load_error){.check = RK_LOAD_OK};
@@ -221,7 +222,7 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
         rk_member_failure(member, RK_LOAD_CRASH, "plugin %.200s: its worker %s while %s; try it with `rask check`",
                           member->plugin->path, how, rk_worker_stage_name(stage));
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
-    bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready;
+    bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready || member->late.killed;
     if (!wanted && member->role != RK_ROLE_INCOMING) member->supervisor->posts[member->index].past.deaths++;
     if (!wanted && !told)
         rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_died",
@@ -260,7 +261,8 @@ bool rk_member_reap(struct rk_member *member)
     rk_crash_note(member, signal, code, &crash);
     rk_member_process_drop(member);
     uint64_t delay_ns;
-    enum rk_policy_action action = step(member, RK_EVENT_DIED, &delay_ns);
+    enum rk_policy_event event = member->late.killed ? RK_EVENT_LATE : RK_EVENT_DIED;
+    enum rk_policy_action action = step(member, event, &delay_ns);
     rk_lanes_gone(member, signal, code, stage); /* behind WORKERS: nobody who hears of it believes that it serves */
     if (member->role == RK_ROLE_LEAVING) rk_clients_workers(member->supervisor); /* its successor still does */
     act(member, action, delay_ns);

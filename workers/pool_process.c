@@ -91,6 +91,7 @@ void rk_member_process_drop(struct rk_member *member)
 {
     struct rk_reactor *reactor = member->supervisor->reactor;
     rk_timer_stop(reactor, &member->timer);
+    rk_late_forget(member);
     rk_peer_close(&member->peer);
     if (member->pidfd) rk_reactor_unwatch(reactor, member->pidfd->fd);
     rk_fd_drop(member->pidfd);

@@ -19,6 +19,7 @@ static const struct subcommand {
     {"run", cmd_run, "supervise workers that serve a plugin"},
     {"call", cmd_call, "send one request and print the response"},
     {"methods", cmd_methods, "list what a supervisor or a plugin offers"},
+    {"poison", cmd_poison, "list or forget requests that killed workers"},
     {"check", cmd_check, "say whether a plugin loads, and if not, why"},
     {"replay", cmd_replay, "run a request again that a worker crashed on, also under gdb"},
     {"crashes", cmd_crashes, "list the requests that workers crashed on"},
@@ -113,9 +114,9 @@ static int help_command(const char *name)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        rk_complain(
-            "a command is missing: run, call, methods, check, replay, crashes, stats, reload, bench or doctor (see "
-            "\"rask --help\")");
+        rk_complain("a command is missing: run, call, methods, poison, check, replay, crashes, stats, reload, bench or "
+                    "doctor (see "
+                    "\"rask --help\")");
         return RK_EXIT_USAGE;
     }
     const char *name = argv[1];

@@ -48,6 +48,7 @@ static void take_over(struct rk_supervisor *supervisor)
     char text[RK_MESSAGE_TEXT_BYTES];
     rk_generation_drop(supervisor->generation);
     supervisor->generation = rk_generation_use(reload->generation);
+    rk_poison_forget(supervisor);
     supervisor->plugin = supervisor->generation->table;
     reload->stage = RK_RELOAD_FINISHING;
     for (uint32_t i = 0; i < supervisor->config->workers; i++) rk_hand_over(&supervisor->posts[i]);

@@ -329,6 +329,8 @@ static void finish(struct rk_supervisor *supervisor)
     rk_pool_destroy(supervisor);
     rk_crash_finish(supervisor);
     rk_timer_stop(supervisor->reactor, &supervisor->end_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->late_timer);
+    rk_timer_stop(supervisor->reactor, &supervisor->poison_timer);
     rk_timer_stop(supervisor->reactor, &supervisor->log_timer);
     rk_log_settle();
     rk_board_destroy(supervisor);
@@ -381,6 +383,7 @@ int rk_supervisor_run(const struct rk_supervisor_config *config)
     supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
     supervisor->board = (struct rk_segment)RK_SEGMENT_INIT;
     supervisor->signal_fd = -1;
+    supervisor->poisons.ttl_ns = config->poison_ttl_ns;
     supervisor->lanes = config->workers + (config->workers / 4 > 2 ? config->workers / 4 : 2);
     int exit_code = supervise(supervisor);
     finish(supervisor);

@@ -36,6 +36,9 @@ struct rk_supervisor_config {
     struct rk_worker_limits limits;
     struct rk_access access;
     struct rk_quota_config quota;
+    uint64_t kill_grace_ns;      /* from a deadline that passed inside a handler to the end of its worker */
+    uint64_t request_timeout_ns; /* 0: none */
+    uint64_t poison_ttl_ns;      /* 0: nothing is poisoned */
 };
 
 /** Run until SIGTERM or SIGINT, or with a private_fd until its last client is gone. Blocks these signals, ignores SIGPIPE.

@@ -15,10 +15,12 @@
 #include "control.h"
 #include "crash.h"
 #include "generation.h"
+#include "late.h"
 #include "listen.h"
 #include "loader.h"
 #include "log.h"
 #include "peer.h"
+#include "poison_table.h"
 #include "policy.h"
 #include "segment.h"
 #include "supervisor.h"
@@ -80,11 +82,12 @@ struct rk_member {
     struct rk_fd *pidfd; /* goes to clients, too */
     struct rk_peer peer;
     struct rk_segment control;
-    struct rk_segment status;             /* not mapped until STATUS came */
-    struct rk_past kept;                  /* of this process: what the post has counted already */
-    bool spent;                           /* it is to be replaced */
-    uint64_t age_ns_max;                  /* with jitter */
-    bool hung_up;                         /* its socket ended; its death is expected */
+    struct rk_segment status; /* not mapped until STATUS came */
+    struct rk_past kept;      /* of this process: what the post has counted already */
+    bool spent;               /* it is to be replaced */
+    uint64_t age_ns_max;      /* with jitter */
+    bool hung_up;             /* its socket ended; its death is expected */
+    struct rk_late late;
     int crash_fd;                         /* what it writes when it crashes (crash.h); -1: none */
     char crash_file[RK_CRASH_FILE_BYTES]; /* where its last death is written; empty: nowhere */
     uint32_t crash_session;               /* whose request it died of */
@@ -138,6 +141,7 @@ struct rk_place {
     enum rk_place_state state;
     uint32_t worker;
     uint32_t generation;
+    bool crashed;        /* GONE: its worker died by itself, and no request was reported for that yet */
     bool leaving;        /* its worker takes nothing new: the client may have another lane to its post */
     uint64_t slab_bytes; /* of the response slab, with the extra segments */
     uint64_t segments[RK_SEGMENTS_MAX / 64];
@@ -150,11 +154,12 @@ struct rk_client {
     enum rk_client_state state;
     struct rk_timer timer;
     struct rk_peer peer;
-    uint32_t uid;     /* when it connected */
-    bool other_user;  /* not the supervisor's: its requests are copied before they are handled */
-    char *reload;     /* ASKING: which file; NULL: its turn has come */
-    uint32_t flags;   /* RK_PEER_* of its HELLO */
-    uint32_t session; /* 0: none yet */
+    uint32_t uid;         /* when it connected */
+    uint32_t deaths_told; /* DEATHs that came */
+    bool other_user;      /* not the supervisor's: its requests are copied before they are handled */
+    char *reload;         /* ASKING: which file; NULL: its turn has come */
+    uint32_t flags;       /* RK_PEER_* of its HELLO */
+    uint32_t session;     /* 0: none yet */
     struct rk_params params;
     struct rk_segment control;
     struct rk_segment bell;
@@ -196,6 +201,9 @@ struct rk_supervisor {
     struct rk_message_ready plugin;   /* its READY */
     uint32_t generations_made;
     struct rk_reload reload;
+    struct rk_timer late_timer;
+    struct rk_poison_table poisons;
+    struct rk_timer poison_timer;
     struct rk_timer recycle_timer;
     uint64_t recycle_not_before_ns;
     bool broken;     /* every worker waits for its next start: requests are refused instead of kept */
@@ -328,6 +336,8 @@ void rk_client_end_for_files(struct rk_client *client);
 void rk_client_destroy(struct rk_client *client);
 /** Tell it the outcome of its command, and let it go. */
 void rk_client_answer(struct rk_client *client, int exit_code, const char *text);
+/** It has its answer: it gets a moment to read it. */
+void rk_client_leave(struct rk_client *client);
 /** It has this long for its next step, or to leave. */
 void rk_client_time(struct rk_client *client, uint64_t ns);
 /** Tell it which workers serve. */
@@ -356,6 +366,16 @@ void rk_client_hello(struct rk_client *client, const struct rk_message_hello *he
 void rk_client_welcome(struct rk_client *client);
 void rk_client_attach(struct rk_client *client, const int fds[2]);
 
+/* poison_messages.c */
+/** A newcomer learns what not to send, before ATTACHED. */
+void rk_poison_welcome(struct rk_client *client);
+/** A client reports what a worker died of. 0, or -EPROTO with the reason in rask_last_error(). */
+int rk_poison_told(struct rk_client *client, const struct rk_message_death *message);
+/** Another plugin file: what killed the old one may be served by the new one. */
+void rk_poison_forget(struct rk_supervisor *supervisor);
+/** POISON instead of HELLO. */
+void rk_poison_command(struct rk_client *client, const struct rk_message_poison *message);
+
 /* lanes.c: requests of an attached client. 0, or the reason to end it in rask_last_error(): -EPROTO it broke the rules,
  * -ENOMEM, -EMFILE the supervisor is out of descriptors, -EDQUOT the user's share is used up. They take descriptors over. */
 int rk_lane_wanted(struct rk_client *client, const struct rk_message_lane *message);
@@ -364,6 +384,8 @@ int rk_request_segment(struct rk_client *client, const struct rk_message_segment
 /* Of a worker. 0, or -EPROTO: the worker broke the rules. */
 int rk_lane_opened(struct rk_member *member, const struct rk_message_lane *message, int fd);
 int rk_response_segment(struct rk_member *member, const struct rk_message_segment *message, int fd);
+/** Is the lane's worker dead? It is looked at now. */
+bool rk_lane_is_gone(const struct rk_client *client, uint32_t lane);
 /** The worker serves: open the lanes that wait for it. */
 void rk_lanes_serve(struct rk_member *member);
 /** The worker takes nothing new: everybody who has a lane with it takes back what has not started. */

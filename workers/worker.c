@@ -42,6 +42,8 @@ int rk_worker_create(struct rk_worker **out, const struct rk_worker_config *conf
     worker->page = worker->status.base;
     worker->page->pid = (uint32_t)getpid();
     worker->page->index = config->index;
+    worker->handling.epoch = &worker->page->epoch;
+    worker->handling.stop = &((const struct rk_control_page *)worker->control.base)->stop_epoch;
     worker->page->sample_every = RK_SAMPLE_EVERY;
     worker->until_sample = 1; /* the first one is, so that there is a figure soon */
     rk_ladder_init(&worker->ladder, config->wait_mode, config->parties);

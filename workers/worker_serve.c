@@ -57,6 +57,7 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     uint64_t epoch = worker->epoch;
     page->session = served->id;
     page->method = handling->method;
+    page->deadline_ns = handling->call.deadline_ns;
     page->ticket = served->position << 32 | handling->ticket; /* where crash capture finds the request */
     RK_STEP(STATUS_PAGE);
     /* SYNC R9 release: pairs with the readers of the status page */

@@ -162,12 +162,27 @@ struct rask_request {
  * rask_submit() without the flag, and at the latest with rask_flush(), rask_poll() or any function that waits. */
 #define RASK_SUBMIT_MORE 1u
 
+/** Flag of a request: to run its handler more than once does no harm. If its worker dies inside, it is sent again, to another
+ * worker, up to retries_max times, and the caller sees one completion. Once it was possibly started, `executed` is never `no`:
+ * an end that usually means `no` (UNAVAILABLE, EXPIRED, ...) then says `maybe`. A request that ran out of time is not sent
+ * again. */
+#define RASK_REQUEST_IDEMPOTENT 2u
+
 /** Options of one request. */
 struct rask_request_options {
-    uint32_t size;        /**< sizeof(struct rask_request_options) */
-    uint32_t flags;       /**< 0 or RASK_SUBMIT_MORE */
-    uint64_t deadline_ns; /**< absolute, CLOCK_MONOTONIC; 0: none, and then neither side reads a clock for it */
-    uint64_t reserved[4]; /**< must be 0 */
+    uint32_t size;  /**< sizeof(struct rask_request_options) */
+    uint32_t flags; /**< RASK_SUBMIT_MORE, RASK_REQUEST_IDEMPOTENT */
+    uint64_t
+        deadline_ns; /**< absolute, CLOCK_MONOTONIC; 0: none, and then neither side reads a clock for it. A handler that
+                               is still in the request then is asked to stop, and its worker killed a little later
+                               (`rask run --kill-grace`) */
+    uint64_t key; /**< 0: none. Requests of this session with the same key go to one worker, in the order in which they
+                       were submitted, also when they move because that worker died. They go to another worker only when
+                       none of them is in flight, not even one that timed out and may still run. At most RASK_KEYS_MAX keys
+                       in flight at a time */
+    uint32_t retries_max; /**< with RASK_REQUEST_IDEMPOTENT: 1..RASK_RETRIES_MAX, 0: RASK_RETRIES_DEFAULT; else 0 */
+    uint32_t reserved0;   /**< must be 0 */
+    uint64_t reserved[2]; /**< must be 0 */
 };
 #define RASK_REQUEST_OPTIONS_INIT                             \
     {                                                         \
@@ -196,7 +211,8 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request);
 /** Send a reserved request to `method` with its first `length` bytes. `options` may be NULL.
  * Afterwards request->data must not be touched. The request will end exactly once: see rask_poll().
  * Errors (the reservation stays yours): -EINVAL bad method, options or a request that is not reserved; -EMSGSIZE
- * length over the capacity; -ENOTCONN, -ESHUTDOWN as above. no-block, no-syscall, session thread. */
+ * length over the capacity; -EAGAIN RASK_KEYS_MAX other keys are in flight: take completions first; -ENOMEM at the first
+ * request with a key; -ENOTCONN, -ESHUTDOWN as above. no-block, no-syscall, session thread. */
 int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
                 const struct rask_request_options *options);
 
@@ -249,7 +265,8 @@ void rask_release(struct rask *s, struct rask_completion *completion);
 int rask_fd(struct rask *s);
 
 /** Ask that a request be stopped. Its completion still comes: RASK_CANCELLED when it had not started; otherwise as the
- * handler decides when it looks at the cancel flag. Errors: -EINVAL not in flight. no-block, session thread. */
+ * handler decides when it looks at the cancel flag. A handler that goes on for longer than the supervisor's --kill-grace ends
+ * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight. no-block, session thread. */
 int rask_cancel(struct rask *s, uint64_t ticket);
 
 /** Requests submitted whose completion has not been taken yet. no-block, no-syscall, session thread. */

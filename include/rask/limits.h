@@ -31,6 +31,19 @@
 #define RASK_QUEUE_MAX_DEFAULT 4096u
 #define RASK_QUEUE_MAX_LIMIT (1u << 20)
 
+/* How often an idempotent request is sent again after its worker died, unless its options say otherwise; and the most they
+ * may say. */
+#define RASK_RETRIES_DEFAULT 1u
+#define RASK_RETRIES_MAX 16u
+
+/* Keys of one session that have requests in flight at the same time. */
+#define RASK_KEYS_MAX 1024u
+
+/* Poisoned requests that are remembered for one user, and of all users of a supervisor. Past the first the one that was
+ * heard of least recently is forgotten, past the second no other is added. */
+#define RASK_POISONS_PER_USER_MAX 64u
+#define RASK_POISONS_MAX 256u
+
 /* Workers of one supervisor, sessions of one supervisor. A sleeping worker waits for all its sessions and for its
  * supervisor at once. One futex_waitv takes 128 words; more need several FUTEX_WAITV requests of io_uring (Linux 6.7). So a
  * supervisor on the classic engine, or on an older kernel, takes fewer sessions and refuses the next one in words. */

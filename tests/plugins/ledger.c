@@ -83,6 +83,24 @@ static int hang(struct rask_call *call)
     return 0;
 }
 
+static int spin(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    for (volatile uint32_t turns = 0;; turns++) continue;
+}
+
+static int ordered(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    uint32_t *last = &ledger->last[request.argument % LEDGER_KEYS];
+    if (__atomic_exchange_n(last, request.number, __ATOMIC_SEQ_CST) > request.number) return EPROTO;
+    return answer(call, &request);
+}
+
 static int large(struct rask_call *call)
 {
     struct ledger_request request;
@@ -120,6 +138,8 @@ static const struct rask_method methods[] = {
     {.name = "stoppable", .handle = stoppable, .summary = "the same, unless asked to stop"},
     {.name = "crash", .handle = crash, .summary = "dies of SIGSEGV"},
     {.name = "hang", .handle = hang, .summary = "never answers"},
+    {.name = "spin", .handle = spin, .summary = "never answers, and uses a processor"},
+    {.name = "ordered", .handle = ordered, .summary = "fails after one with the same argument and a higher number"},
     {.name = "large", .handle = large, .summary = "answers with that many bytes"},
 };
 static const char *const keys[] = {"ledger", NULL};

@@ -20,7 +20,7 @@ static inline void start(const char *more, const char *value)
     snprintf(folder, sizeof(folder), "/tmp/rask-crash-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(dir, sizeof(dir), "%s/crashes", folder);
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--crash-dir", dir, more, value, NULL);
+    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, more, value, NULL);
 }
 
 /* Names in the directory, sorted; all of them, the unfinished, too. */

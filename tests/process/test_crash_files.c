@@ -305,7 +305,7 @@ static void test_a_full_disk_disturbs_nobody(void **state)
         print_message("no full disk: mount: %s\n", strerror(errno));
         skip();
     }
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--crash-dir", dir, NULL);
+    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, NULL);
     struct rask *s = kit_connect(&server, NULL);
     static uint8_t data[100000];
     for (unsigned i = 0; i < 3; i++) {

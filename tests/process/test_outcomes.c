@@ -16,7 +16,8 @@ static struct kit_ledger ledger;
 static struct rask *start(const char *workers)
 {
     kit_ledger_open(&ledger);
-    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--workers", workers, NULL);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--workers", workers, "--kill-grace",
+              "10s", NULL);
     struct rask *s = kit_connect(&server, NULL);
     kit_call_ok(s, &ledger, 8);
     return s;

@@ -17,7 +17,8 @@ static int call(const char *method, const char *timeout)
 static void test_crash_loop_is_refused_in_words_and_costs_nothing(void **state)
 {
     (void)state;
-    kit_start(&server, "--plugin", kit_plugin("version_1"), "--workers", "2", "--restart-limit", "1/60", NULL);
+    kit_start(&server, "--plugin", kit_plugin("version_1"), "--workers", "2", "--restart-limit", "1/60", "--poison-ttl",
+              "0", NULL);
     for (unsigned i = 0; i < 60 && !strstr(kit_log(&server), "UNAVAILABLE"); i++) call("crash", "5s");
     assert_non_null(strstr(kit_log(&server), "every worker died too often"));
     while (!strstr(kit_log(&server), "starts again in 6.")) { /* 100 ms, doubled six times, and up to a quarter */
@@ -43,7 +44,7 @@ static void test_crash_loop_is_refused_in_words_and_costs_nothing(void **state)
 static void test_breaker_ends_what_waits_and_closes_again(void **state)
 {
     (void)state;
-    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "1/60", NULL);
+    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "1/60", "--poison-ttl", "0", NULL);
     struct rask *s = kit_connect(&server, NULL);
     uint32_t crash = (uint32_t)rask_method(s, "crash"), version = (uint32_t)rask_method(s, "version");
     uint32_t refused = 0, served = 0;
@@ -77,7 +78,7 @@ static void test_breaker_ends_what_waits_and_closes_again(void **state)
 static void test_without_a_limit_every_restart_is_immediate(void **state)
 {
     (void)state;
-    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "0", NULL);
+    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "0", "--poison-ttl", "0", NULL);
     struct rask *s = kit_connect(&server, NULL);
     uint32_t crash = (uint32_t)rask_method(s, "crash");
     for (unsigned i = 0; i < 30; i++) {
@@ -94,7 +95,7 @@ static void test_without_a_limit_every_restart_is_immediate(void **state)
 static void test_reload_repairs_a_crash_loop_at_once(void **state)
 {
     (void)state;
-    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "1/60", NULL);
+    kit_start(&server, "--plugin", kit_plugin("version_1"), "--restart-limit", "1/60", "--poison-ttl", "0", NULL);
     for (unsigned i = 0; i < 60 && !strstr(kit_log(&server), "starts again in 1."); i++) {
         if (call("crash", "5s") == 69) kit_pause_ms(50);
     }

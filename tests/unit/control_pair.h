@@ -101,6 +101,11 @@ static size_t packet_bytes(uint32_t type)
         [RK_RELOADED] = sizeof(struct rk_message_text),
         [RK_RELOAD] = sizeof(struct rk_message_reload),
         [RK_RECYCLE] = sizeof(struct rk_message),
+        [RK_LATE] = sizeof(struct rk_message_late),
+        [RK_DEATH] = sizeof(struct rk_message_death),
+        [RK_POISON] = sizeof(struct rk_message_poison),
+        [RK_POISONS] = sizeof(struct rk_message_poisons),
+        [RK_POISON_LIST] = sizeof(struct rk_message_poison_list),
     };
     return bytes[type];
 }

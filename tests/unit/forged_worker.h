@@ -56,13 +56,19 @@ static inline void forged_send(void *message, enum rk_message_type type, size_t 
     rk_fetch_add(&((struct rk_control_page *)forged.word.base)->word, 1u);
 }
 
-/* The next message of the client of this type; acknowledgements and closed lanes before it are passed over. */
+/* What is passed over when another message is waited for. */
+static inline bool forged_passes(uint16_t type)
+{
+    return type == RK_ACK || type == RK_LANE_CLOSED || type == RK_LATE || type == RK_DEATH;
+}
+
+/* The next message of the client of this type. */
 static inline void forged_receive(uint16_t type, union rk_any_message *message, int *fds)
 {
     unsigned count = 0;
     do {
         assert_int_equal(rk_control_receive(forged.socket, message, fds, &count), 0);
-    } while (message->head.type == RK_ACK || message->head.type == RK_LANE_CLOSED);
+    } while (message->head.type != type && forged_passes(message->head.type));
     assert_int_equal(message->head.type, type);
 }
 
@@ -227,6 +233,14 @@ static inline void forged_reply(struct forged_lane *lane, const struct rk_reques
 }
 
 /* The worker of the lane dies; the supervisor says so, or leaves it to the client to notice. */
+static inline void forged_die_of(struct forged_lane *lane, int signal, enum rk_gone_cause cause)
+{
+    uint64_t one = 1;
+    assert_int_equal(write(lane->death, &one, sizeof one), sizeof one);
+    struct rk_message_lane_gone gone = {.lane = lane->number, .worker = lane->worker, .signal = signal, .cause = cause};
+    forged_send(&gone, RK_LANE_GONE, sizeof gone, NULL, 0);
+}
+
 static inline void forged_die(struct forged_lane *lane, bool announced)
 {
     uint64_t one = 1;

@@ -25,24 +25,24 @@ static enum rk_policy_action step(struct rk_policy *policy, enum rk_policy_event
 }
 
 /* One column per event, in the order of enum rk_policy_event:
- *   start ready failed start-timeout bad died timer spawn-failed drain kill
+ *   start ready failed start-timeout bad died late timer spawn-failed drain kill
  * A cell is the next state's letter and the action's letter. States: Idle stArting Serving Draining Killed sTopped
  * Backoff. Actions: - none, + spawn, w wait, s serve, a ask, k kill, F fail the generation. A first death restarts at once. */
 static const char state_letters[] = "IASDKTB";
 static const char action_letters[] = "-+wsakF";
 
 static const char *const after_trial[RK_POLICY_STATE_COUNT] = {
-    [RK_WORKER_IDLE] = "A+ I- I- I- I- I- I- I- I- I-",    [RK_WORKER_STARTING] = "A- Ss Kk Kk Kk A+ A- Bw Tk Tk",
-    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk A+ S- S- Da Tk", [RK_WORKER_DRAINING] = "D- Tk Tk D- Tk I- D- D- D- Tk",
-    [RK_WORKER_KILLED] = "K- K- K- K- K- A+ K- K- T- T-",  [RK_WORKER_STOPPED] = "T- T- T- T- T- I- T- T- T- T-",
-    [RK_WORKER_BACKOFF] = "B- B- B- B- B- B- A+ B- I- I-",
+    [RK_WORKER_IDLE] = "A+ I- I- I- I- I- I- I- I- I- I-",    [RK_WORKER_STARTING] = "A- Ss Kk Kk Kk A+ A+ A- Bw Tk Tk",
+    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk A+ A+ S- S- Da Tk", [RK_WORKER_DRAINING] = "D- Tk Tk D- Tk I- I- D- D- D- Tk",
+    [RK_WORKER_KILLED] = "K- K- K- K- K- A+ A+ K- K- T- T-",  [RK_WORKER_STOPPED] = "T- T- T- T- T- I- I- T- T- T- T-",
+    [RK_WORKER_BACKOFF] = "B- B- B- B- B- B- B- A+ B- I- I-",
 };
 
 /* On trial nothing is started again: what would be a restart fails the generation instead. */
 static const char *const on_trial[RK_POLICY_STATE_COUNT] = {
-    [RK_WORKER_STARTING] = "A- Ss TF TF TF IF A- IF Tk Tk",
-    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk IF S- S- Da Tk",
-    [RK_WORKER_KILLED] = "K- K- K- K- K- IF K- K- T- T-",
+    [RK_WORKER_STARTING] = "A- Ss TF TF TF IF IF A- IF Tk Tk",
+    [RK_WORKER_SERVING] = "S- Kk Kk S- Kk IF IF S- S- Da Tk",
+    [RK_WORKER_KILLED] = "K- K- K- K- K- IF IF K- K- T- T-",
 };
 
 static void check_row(enum rk_policy_state state, const char *row, bool trial)
@@ -219,6 +219,17 @@ static void test_a_process_that_cannot_be_made_is_tried_again_later(void **state
     assert_int_equal(step(&policy, RK_EVENT_TIMER, T0 + delay_ns, &delay_ns), RK_ACT_SPAWN);
 }
 
+static void test_a_worker_killed_for_a_late_request_is_replaced_at_once_and_not_counted(void **state)
+{
+    (void)state;
+    uint64_t delay_ns, now_ns = T0;
+    struct rk_policy policy = started(T0);
+    for (int i = 0; i < 20; i++) {
+        step(&policy, RK_EVENT_READY, ++now_ns, &delay_ns);
+        assert_int_equal(step(&policy, RK_EVENT_LATE, ++now_ns, &delay_ns), RK_ACT_SPAWN);
+    }
+}
+
 static void test_a_killed_worker_is_replaced_and_counts_as_a_death(void **state)
 {
     (void)state;
@@ -258,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_the_limit_is_as_given),
         cmocka_unit_test(test_a_life_as_long_as_the_window_clears_the_record),
         cmocka_unit_test(test_a_process_that_cannot_be_made_is_tried_again_later),
+        cmocka_unit_test(test_a_worker_killed_for_a_late_request_is_replaced_at_once_and_not_counted),
         cmocka_unit_test(test_a_killed_worker_is_replaced_and_counts_as_a_death),
         cmocka_unit_test(test_a_drained_worker_stays_down),
     };
