@@ -312,8 +312,7 @@ void rk_lanes_serve(struct rk_member *member)
     }
 }
 
-/* What the client may conclude about the request that the worker was in. Signals that only others send are not the
- * request's doing. */
+/* What the client may conclude about the request the worker was in; some signals only others send. */
 static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session, int signal)
 {
     if (member->late.killed && member->late.session == session) return RK_GONE_LATE;

@@ -23,7 +23,7 @@ enum rask_status {
     RASK_REPLY_TOO_LARGE = 2, /**< response over the limit or no room left for it; executed: yes */
     RASK_CRASHED = 3,         /**< worker died inside; code = signal, or 0 if not known; executed: maybe */
     RASK_TIMEOUT = 4,         /**< deadline passed while the handler had it; executed: maybe */
-    RASK_ABORTED = 5,         /**< handler stopped because it was asked to; executed: maybe */
+    RASK_ABORTED = 5,         /**< handler stopped because it was asked to, or was stopped; executed: maybe */
     RASK_EXPIRED = 6,         /**< deadline passed in the queue; executed: no */
     RASK_CANCELLED = 7,       /**< cancelled in the queue; executed: no */
     RASK_OVERLOADED = 8,      /**< queue limit reached; executed: no */
