@@ -292,7 +292,8 @@ static void test_sessions_and_lanes_fit_in_memory(void **state)
     enum { CALLS = 512 };
     struct rask_info info = {.size = sizeof(info)};
     struct rask_completion completion;
-    kit_start(&server, "--plugin", "sleep", "--workers", "64", "--wait", "park", NULL);
+    kit_start(&server, "--plugin", "sleep", "--workers", "64", "--wait", "park", "--drain-timeout",
+              kit_sanitized ? "30s" : "5s", NULL);
     kit_wait_children(server.pid, 64);
     struct rask *s = kit_connect(&server, NULL);
     rask_info(s, &info);
