@@ -88,6 +88,7 @@ static inline void forged_welcome(uint32_t workers)
         .flags = rk_membarrier_register() ? RK_PEER_MEMBARRIER : 0,
         .session = 3,
         .workers = workers,
+        .parallel = workers,
         .lanes = FORGED_LANES,
         .method_count = 1,
     };
