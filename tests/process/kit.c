@@ -26,7 +26,7 @@
 #define SANITIZED false
 #endif
 
-#define TEST_SECONDS 20u
+#define TEST_SECONDS 40u
 #define ARGUMENTS_MAX 48u
 #define SERVERS_MAX 4u
 
