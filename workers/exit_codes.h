@@ -11,7 +11,8 @@ enum rk_exit {
     RK_EXIT_FORCED = 1,       /* a drain did not end and was forced (rask run) */
     RK_EXIT_USAGE = 64,       /* bad command line, unknown method */
     RK_EXIT_TOO_LARGE = 65,   /* request or response over the payload limit */
-    RK_EXIT_NO_INPUT = 66,    /* a file to read cannot be read (rask replay) */
+    RK_EXIT_BAD_DATA = 65,    /* a frame or a stamp that cannot be used (svgcast) */
+    RK_EXIT_NO_INPUT = 66,    /* a file to read cannot be read (rask replay, svgcast) */
     RK_EXIT_UNAVAILABLE = 69, /* no supervisor, no worker, shutting down */
     RK_EXIT_IO = 74,          /* standard input or standard output failed */
     RK_EXIT_OVERLOADED = 75,  /* queue or supervisor is full: later */

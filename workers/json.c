@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* --json output. Texts may come from a plugin or a path, so they are made valid UTF-8 here. */
 #include "json.h"
+#include "base64.h"
 #include "exit_codes.h"
 #include "options.h"
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,25 +23,12 @@ json_t *rk_json_text(const char *text)
     return json;
 }
 
-static void encode_three(const uint8_t *in, size_t count, char out[4])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t group = (uint32_t)in[0] << 16;
-    if (count > 1) group |= (uint32_t)in[1] << 8;
-    if (count > 2) group |= in[2];
-    out[0] = digits[group >> 18];
-    out[1] = digits[group >> 12 & 63];
-    out[2] = count > 1 ? digits[group >> 6 & 63] : '=';
-    out[3] = count > 2 ? digits[group & 63] : '=';
-}
-
 json_t *rk_json_base64(const void *data, size_t bytes)
 {
-    const uint8_t *in = data;
-    size_t length = (bytes + 2) / 3 * 4;
+    size_t length = rk_base64_bytes(bytes);
     char *text = malloc(length + 1);
     if (!text) return NULL;
-    for (size_t i = 0; i < bytes; i += 3) encode_three(in + i, bytes - i, text + i / 3 * 4);
+    rk_base64(data, bytes, text);
     json_t *json = json_stringn_nocheck(text, length);
     free(text);
     return json;

@@ -15,12 +15,30 @@
 /* What getopt_long returns for row i of the table; over every character. */
 #define ROW_BASE 1000
 #define HELP_COLUMN 24
+#define NAME_BYTES_MAX 64
 
 static const char *command_name = "";
+static const char *family = "rask"; /* empty for a program of its own */
+
+/* "rask call", "rask", or the name of a program of its own. */
+static const char *full_name(char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s%s%s", family, *family && *command_name ? " " : "", command_name);
+    return text;
+}
+
+static void (*clear_first)(void);
+
+void rk_complain_first(void (*clear)(void))
+{
+    clear_first = clear;
+}
 
 __attribute__((format(printf, 1, 0))) static void complain(const char *format, va_list arguments)
 {
-    fprintf(stderr, "rask%s%s: ", *command_name ? " " : "", command_name);
+    char name[NAME_BYTES_MAX];
+    if (clear_first) clear_first();
+    fprintf(stderr, "%s: ", full_name(name, sizeof(name)));
     vfprintf(stderr, format, arguments);
 }
 
@@ -35,11 +53,12 @@ void rk_complain(const char *format, ...)
 
 int rk_usage_error(const char *format, ...)
 {
+    char name[NAME_BYTES_MAX];
     va_list arguments;
     va_start(arguments, format);
     complain(format, arguments);
     va_end(arguments);
-    fprintf(stderr, " (see \"rask %s --help\")\n", *command_name ? command_name : "");
+    fprintf(stderr, " (see \"%s --help\")\n", full_name(name, sizeof(name)));
     return RK_EXIT_USAGE;
 }
 
@@ -47,8 +66,9 @@ int rk_usage_error(const char *format, ...)
 __attribute__((format(printf, 3, 4))) static int bad_value(const struct rk_option *option, const char *value,
                                                            const char *format, ...)
 {
+    char name[NAME_BYTES_MAX];
     va_list arguments;
-    fprintf(stderr, "rask %s: --%s: \"%s\" ", command_name, option->name, value);
+    fprintf(stderr, "%s: --%s: \"%s\" ", full_name(name, sizeof(name)), option->name, value);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
@@ -156,9 +176,10 @@ static int put(const struct rk_option *option, const char *value)
     return put_number(option, value);
 }
 
-static void show_option(const char *name, const char *value, const char *help)
+static void show_option(char letter, const char *name, const char *value, const char *help)
 {
-    int width = printf("  --%s%s%s", name, value ? " " : "", value ? value : "");
+    int width = letter ? printf("  -%c, ", letter) : printf("  ");
+    width += printf("--%s%s%s", name, value ? " " : "", value ? value : "");
     if (width >= HELP_COLUMN - 1) {
         putchar('\n');
         width = 0;
@@ -168,12 +189,13 @@ static void show_option(const char *name, const char *value, const char *help)
 
 static void show_help(const struct rk_command *command)
 {
-    printf("usage: rask %s%s%s [OPTION]...\n\n%s\n", command->name, command->usage ? " " : "",
+    char name[NAME_BYTES_MAX];
+    printf("usage: %s%s%s [OPTION]...\n\n%s\n", full_name(name, sizeof(name)), command->usage ? " " : "",
            command->usage ? command->usage : "", command->about);
     for (const struct rk_option *option = command->options; option->name; option++) {
-        if (option->help) show_option(option->name, option->value, option->help);
+        if (option->help) show_option(option->letter, option->name, option->value, option->help);
     }
-    show_option("help", NULL, "show this text");
+    show_option(0, "help", NULL, "show this text");
     if (command->more) printf("\n%s", command->more);
 }
 
@@ -181,20 +203,37 @@ static void show_help(const struct rk_command *command)
 static int refused(int result, const char *word, const struct rk_option *options)
 {
     if (optopt >= ROW_BASE && result == ':') return rk_usage_error("%s needs a value", word);
+    if (result == ':') return rk_usage_error("-%c needs a value", optopt);
     if (optopt >= ROW_BASE) return rk_usage_error("--%s takes no value", options[optopt - ROW_BASE].name);
     if (word[0] == '-' && word[1] == '-') return rk_usage_error("unknown or ambiguous option %s", word);
     return rk_usage_error("unknown option -%c; put -- before an argument that starts with a dash", optopt);
 }
 
-static void fill_long_options(const struct rk_option *options, struct option *table)
+/* For getopt_long: the table of long names and, behind ":h", the letters. */
+static void fill_options(const struct rk_option *options, struct option *table, char *letters)
 {
     int count = 0;
+    letters = stpcpy(letters, ":h");
     for (; options[count].name; count++) {
         RK_CHECK(count < (int)RK_OPTIONS_MAX);
         int kind = options[count].flag ? no_argument : required_argument;
         table[count] = (struct option){.name = options[count].name, .has_arg = kind, .val = ROW_BASE + count};
+        if (!options[count].letter) continue;
+        *letters++ = options[count].letter;
+        if (kind == required_argument) *letters++ = ':';
     }
+    *letters = '\0';
     table[count] = (struct option){.name = "help", .has_arg = no_argument, .val = 'h'};
+}
+
+/* A row's number for what getopt_long returned, which may be the row's letter; -1 for neither. */
+static int row_of(const struct rk_option *options, int result)
+{
+    if (result >= ROW_BASE) return result - ROW_BASE;
+    for (int row = 0; options[row].name; row++) {
+        if (options[row].letter && options[row].letter == result) return row;
+    }
+    return -1;
 }
 
 static int check_arguments(const struct rk_command *command, const struct rk_arguments *arguments)
@@ -209,21 +248,24 @@ static int check_arguments(const struct rk_command *command, const struct rk_arg
 int rk_options_parse(const struct rk_command *command, int argc, char **argv, struct rk_arguments *arguments)
 {
     struct option table[RK_OPTIONS_MAX + 2] = {0};
+    char letters[2 * RK_OPTIONS_MAX + 3];
     int result;
     command_name = command->name;
-    fill_long_options(command->options, table);
+    family = command->is_program ? "" : "rask";
+    fill_options(command->options, table, letters);
     opterr = 0;
     optind = 0; /* glibc: start afresh */
     for (;;) {
         int before = optind == 0 ? 1 : optind;
-        result = getopt_long(argc, argv, ":h", table, NULL);
+        result = getopt_long(argc, argv, letters, table, NULL);
         if (result == -1) break;
         if (result == 'h') {
             show_help(command);
             return RK_EXIT_OK;
         }
-        if (result < ROW_BASE) return refused(result, argv[optind > before ? optind - 1 : before], command->options);
-        if (put(&command->options[result - ROW_BASE], optarg) < 0) return RK_EXIT_USAGE;
+        int row = row_of(command->options, result);
+        if (row < 0) return refused(result, argv[optind > before ? optind - 1 : before], command->options);
+        if (put(&command->options[row], optarg) < 0) return RK_EXIT_USAGE;
     }
     *arguments = (struct rk_arguments){.count = argc - optind, .value = argv + optind};
     return check_arguments(command, arguments);

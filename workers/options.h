@@ -46,6 +46,7 @@ struct rk_cpu_list {
  * on the command line leaves it alone, so it holds the default. */
 struct rk_option {
     const char *name;  /* long name without dashes; NULL ends the table */
+    char letter;       /* short name; 0: none */
     const char *value; /* what --help calls the value; NULL for a flag */
     const char *help;  /* one line; NULL: not shown */
     uint64_t min;      /* of duration_ns, bytes, count */
@@ -70,6 +71,7 @@ struct rk_command {
     const struct rk_option *options;
     int arguments_min;
     int arguments_max;
+    bool is_program; /* a program of its own, not a command of rask: messages name it alone */
 };
 
 /** Arguments that are not options, in order. They point into argv. */
@@ -83,8 +85,11 @@ struct rk_arguments {
 /** Parse a command line. RK_GO_ON, or the exit code when there is nothing more to do: 0 after --help, 64 after a message. */
 int rk_options_parse(const struct rk_command *command, int argc, char **argv, struct rk_arguments *arguments);
 
-/** One line on standard error: `rask COMMAND: ...`, with the command of the last rk_options_parse(). */
+/** One line on standard error: `rask COMMAND: ...` (`PROGRAM: ...` for a program of its own), with the command of the last rk_options_parse(). */
 __attribute__((format(printf, 1, 2))) void rk_complain(const char *format, ...);
+
+/** Before every such line `clear` is called, so that a progress line can be taken away; NULL: nothing is. */
+void rk_complain_first(void (*clear)(void));
 
 /** The same, then `see "rask COMMAND --help"`. Returns RK_EXIT_USAGE, for faults only the command can see. */
 __attribute__((format(printf, 1, 2))) int rk_usage_error(const char *format, ...);

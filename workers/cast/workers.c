@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Limits follow the size of the pictures: a pair must fit into a request, and the regions of the worst picture into a
+ * response. */
+#include "workers.h"
+#include "exit_codes.h"
+#include "message.h"
+#include "options.h"
+#include <errno.h>
+#include <rask/rask.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Every second pixel of every second row changed: a quarter of the pixels are regions, each with its numbers and a PNG file of
+ * about a hundred bytes. */
+#define WORST_BYTES_PER_PIXEL 32u
+#define BLOCK_FACTOR 4u /* from one class of blocks to the next */
+
+/* The `rask` beside this program, as in the build tree and where both are installed; NULL leaves it to librask. */
+static const char *program_beside(char *path, size_t bytes)
+{
+    ssize_t length = readlink("/proc/self/exe", path, bytes - 1);
+    if (length <= 0 || (size_t)length >= bytes - sizeof("rask")) return NULL;
+    path[length] = '\0';
+    char *name = strrchr(path, '/');
+    if (!name) return NULL;
+    memcpy(name + 1, "rask", sizeof("rask"));
+    return access(path, X_OK) == 0 ? path : NULL;
+}
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static int find_method(struct rask *session, const char *plugin, uint32_t *method)
+{
+    int found = rask_method(session, "regions");
+    if (found < 0) {
+        rk_complain("--plugin %s: it has no method \"regions\": use svgcast, or a plugin with the same method", plugin);
+        return RK_EXIT_USAGE;
+    }
+    *method = (uint32_t)found;
+    return RK_GO_ON;
+}
+
+int rk_workers_start(const struct rk_pairs_options *options, const struct rk_image *image, size_t in_flight,
+                     struct rask **session, uint32_t *method)
+{
+    char program[4096];
+    struct rask_spawn_options spawn = RASK_SPAWN_OPTIONS_INIT;
+    struct rask_options limits = RASK_OPTIONS_INIT;
+    uint64_t request_bytes = rk_pair_bytes(image->width, image->height);
+    uint64_t response_bytes = rk_image_pixels(image) * WORST_BYTES_PER_PIXEL;
+    uint64_t bytes_max = request_bytes > response_bytes ? request_bytes : response_bytes;
+    limits.payload_bytes_max = (uint32_t)clamp(bytes_max, RASK_PAYLOAD_BYTES_MAX_DEFAULT, RASK_PAYLOAD_BYTES_MAX_LIMIT);
+    limits.slab_bytes_max =
+        clamp(request_bytes * BLOCK_FACTOR * (in_flight + 1), RASK_SLAB_BYTES_MAX_DEFAULT, RASK_SLAB_BYTES_MAX_LIMIT);
+    spawn.plugin = options->plugin;
+    spawn.workers = options->workers;
+    spawn.program = getenv("RASK_BIN") ? NULL : program_beside(program, sizeof(program));
+    int error = rask_spawn(session, &spawn, &limits);
+    return error < 0 ? rk_fail(error) : find_method(*session, options->plugin, method);
+}
