@@ -27,8 +27,9 @@ static int open_part(struct rk_out_file *out)
         out->part = NULL;
         return -ENOMEM;
     }
+    part_to_remove = out->part; /* before it is there: a signal must not come in between */
     int error = open_stream(out, out->part, O_EXCL);
-    if (error == 0) part_to_remove = out->part;
+    if (error < 0) part_to_remove = NULL;
     return error;
 }
 
