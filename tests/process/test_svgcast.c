@@ -105,6 +105,9 @@ static void test_stamps_say_when(void **state)
     cast_put_text(cast_file(&folder, "stamps"), "0\n 1\r\n1000\n1001\n86400000\n\n");
     expect_ok(cast_run(&folder, "--stamps", cast_file(&folder, "stamps"), "-o", folder.out, NULL));
     expect_playback(folder.out, times);
+    cast_put_text(cast_file(&folder, "stamps"),
+                  "1795601214000\n1795601214100\n1795601214200\n1795601214300\n1795601214400\n");
+    cast_expect(cast_run(&folder, "--stamps", cast_file(&folder, "stamps"), "-o", folder.out, NULL), 0, "times of day");
     static const uint64_t slow[] = {0, 2500, 5000, 7500, 10000};
     expect_ok(cast_run(&folder, "--interval", "2.5s", "-o", folder.out, NULL));
     expect_playback(folder.out, slow);
@@ -196,6 +199,20 @@ static void test_paths_come_on_standard_input(void **state)
     free(wanted);
 }
 
+/** While it waits for the next path, the workers' answers are taken: a pause longer than the time-out of a pair harms nobody. */
+static void test_a_pause_between_paths_harms_nobody(void **state)
+{
+    uint64_t random = kit_seed();
+    char command[1024];
+    (void)state;
+    cast_add_random(&folder, &random, 30, 20, 3);
+    snprintf(command, sizeof(command), "(echo %s; echo %s; sleep 3; printf %s) | \"$0\" --timeout 2s -o %s",
+             folder.frames[0], folder.frames[1], folder.frames[2], folder.out);
+    const char *const arguments[] = {"sh", "-c", command, getenv("SVGCAST_BIN"), NULL};
+    expect_ok(kit_program(arguments, NULL));
+    expect_playback(folder.out, NULL);
+}
+
 /** Comparing is repeated when a worker dies; the picture is the same. */
 static void test_a_worker_that_dies_costs_nothing(void **state)
 {
@@ -212,7 +229,10 @@ static void test_a_worker_that_dies_costs_nothing(void **state)
     while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
     kit_wait_children(supervisor, 2);
     assert_int_equal(kit_children(supervisor, workers, 8), 2);
-    assert_int_equal(kill(workers[0], SIGKILL), 0);
+    unsigned busy = 0;
+    const uint64_t idle_ns[] = {kit_cpu_ns(workers[0]), kit_cpu_ns(workers[1])};
+    for (; kit_cpu_ns(workers[busy]) < idle_ns[busy] + 10 * KIT_MS; busy = !busy) kit_pause_ms(1);
+    assert_int_equal(kill(workers[busy], SIGKILL), 0);
     assert_int_equal(kit_wait(pid, 15000), 0);
     char *got = svg_read_file(folder.out, &got_bytes);
     assert_int_equal(got_bytes, wanted_bytes);
@@ -421,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_committed_picture_shows_the_sample_frames, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_patches_prints_the_list_as_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths_come_on_standard_input, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_pause_between_paths_harms_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_worker_that_dies_costs_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frames_that_cannot_be_used_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stamps_that_cannot_be_used_are_named, set_up, tear_down),

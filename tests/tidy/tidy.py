@@ -131,6 +131,7 @@ DOORS = {
     "mmap": (r"\b(mmap|munmap|mremap|memfd_create)\s*\(|SYS_memfd_create", r"lib/segment\.c|bench/floor\w*\.c|workers/generation\.c"),  # generation.c: a file, not an arena
     "memory orders": (r"__atomic_|__sync_|memory_order|stdatomic", r"lib/atomic\.h"),
     "libelf": (r"#include <(libelf|gelf)", r"workers/loader\w*\.c"),
+    "libpng": (r"#include <png\.h|\bpng_\w+\s*\(", r"workers/cast/png_(read|write)\.c"),
     "jansson": (r"#include <jansson", r"(workers|bench)/.*\.[ch]"),
 }
 

@@ -10,7 +10,9 @@
 #include "svg.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 struct cast {
     const struct rk_cast_options *options;
@@ -143,17 +145,31 @@ static int add_frame(struct cast *cast, const char *path)
     return code == RK_GO_ON ? write_some(cast, false) : code;
 }
 
+/* No path is there yet: until there is one, write what comes back. */
+static int await_path(struct cast *cast, struct rk_paths *paths)
+{
+    struct pollfd ready[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    if (cast->pairs.count > 0) {
+        ready[1].fd = rask_fd(cast->pairs.session);
+        if (ready[1].fd < 0) return rk_fail(ready[1].fd);
+    }
+    if (poll(ready, 2, -1) < 0 && errno != EINTR)
+        ready[0].revents = POLLIN; /* then it is read without waiting for both */
+    if (ready[1].revents) return write_some(cast, false);
+    if (!ready[0].revents) return RK_GO_ON;
+    int error = rk_paths_read(paths);
+    if (error == 0) return RK_GO_ON;
+    rk_complain("standard input: %s", strerror(-error));
+    return RK_EXIT_IO;
+}
+
 static int add_all(struct cast *cast, struct rk_paths *paths)
 {
     const char *path;
     int found, code = RK_GO_ON;
-    while ((found = rk_paths_next(paths, &path)) > 0) {
-        code = add_frame(cast, path);
+    while ((found = rk_paths_next(paths, &path)) != 0) {
+        code = found > 0 ? add_frame(cast, path) : await_path(cast, paths);
         if (code != RK_GO_ON) return code;
-    }
-    if (found < 0) {
-        rk_complain("standard input: %s", strerror(-found));
-        return RK_EXIT_IO;
     }
     if (cast->frames > 0) return rk_stamps_end(cast->options->stamps, cast->frames);
     return rk_usage_error("there is no frame: name PNG files, or write their paths to standard input, one per line");

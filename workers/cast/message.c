@@ -27,7 +27,7 @@ int rk_pair_get(const void *data, size_t bytes, struct rk_image *before, struct 
     uint64_t pixels = (uint64_t)header.width * header.height;
     if (pixels == 0 || pixels > RK_PAIR_PIXELS_MAX || bytes != rk_pair_bytes(header.width, header.height))
         return -EBADMSG;
-    const uint32_t *first = (const uint32_t *)((const uint8_t *)data + sizeof(header));
+    const uint32_t *first = (const uint32_t *)data + sizeof(header) / sizeof(uint32_t);
     *before = (struct rk_image){header.width, header.height, first};
     *after = (struct rk_image){header.width, header.height, first + pixels};
     return 0;

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MS_PER_HOUR 3600000u
+#define FIRST_MS_DOUBTED MS_PER_HOUR
+
 /* Cut blanks off both ends. */
 static char *trim(char *text)
 {
@@ -64,6 +67,15 @@ static int read_lines(struct rk_stamps *stamps, FILE *file)
     return RK_EXIT_NO_INPUT;
 }
 
+/* Times of day, most likely: nothing would move for years. */
+static void doubt(const struct rk_stamps *stamps)
+{
+    if (stamps->count < 2 || stamps->list[0] < FIRST_MS_DOUBTED) return;
+    rk_complain("%s: warning: the first stamp is %" PRIu64 ", so nothing moves for %" PRIu64
+                " hours: stamps count from the start; \"svgcast --help\" shows how to make them of times of day",
+                stamps->path, stamps->list[0], stamps->list[1] / MS_PER_HOUR);
+}
+
 int rk_stamps_read(struct rk_stamps *stamps, const char *path)
 {
     stamps->path = path;
@@ -74,6 +86,7 @@ int rk_stamps_read(struct rk_stamps *stamps, const char *path)
     }
     int code = read_lines(stamps, file);
     fclose(file);
+    if (code == RK_GO_ON) doubt(stamps);
     return code;
 }
 
