@@ -16,7 +16,7 @@ fail() { echo "install: $*" >&2; exit 1; }
 
 meson install -C "$build" --no-rebuild --quiet --destdir "$dest"
 
-for file in bin/rask include/rask/rask.h include/rask/client.h include/rask/plugin.h \
+for file in bin/rask bin/svgcast "$libdir/rask/plugins/svgcast.so" include/rask/rask.h include/rask/client.h include/rask/plugin.h \
     include/rask/status.h include/rask/limits.h include/rask/version.h include/rask/uring.h \
     "$libdir/librask.so" "$libdir/librask.so.0" "$libdir/librask.a" \
     "$libdir/pkgconfig/rask.pc" "$libdir/pkgconfig/rask-plugin.pc" "$libdir/rask/plugins/echo.so"; do
@@ -47,6 +47,10 @@ sh -eu -c "$(python3 "$source/tests/install/readme.py" command "$source" 'cc ask
 # The guide's example: state and configuration.
 cc -shared -fPIC $(pkg-config --cflags rask-plugin) "$source/workers/examples/greeter.c" -o greeter.so
 [ "$(rask call --plugin ./greeter.so --set greeting=hej greet rask)" = "hej, rask" ] || fail "greeter answers something else"
+
+# svgcast finds the supervisor beside it, and its plugin.
+"$build/workers/svgcast-sample" --frames 3 frames | svgcast -o frames.svg || fail "the installed svgcast does not run"
+grep -q 'image/png' frames.svg || fail "the installed svgcast writes no picture"
 
 socket=$dest/run/default.sock
 rask run --plugin ./shout.so --socket "$socket" >ready &

@@ -48,7 +48,7 @@ static int make_frame(const struct rk_canvas *canvas, const char *folder, unsign
     return RK_EXIT_IO;
 }
 
-static int make_all(struct rk_canvas *canvas, const char *folder, unsigned count)
+static int make_all(struct rk_canvas *canvas, const char *folder, unsigned count, bool grain)
 {
     int code = RK_GO_ON;
     if (mkdir(folder, 0777) < 0 && errno != EEXIST) {
@@ -57,6 +57,7 @@ static int make_all(struct rk_canvas *canvas, const char *folder, unsigned count
     }
     for (unsigned i = 0; code == RK_GO_ON && i < count; i++) {
         rk_scene_draw(canvas, i, count);
+        if (grain) rk_scene_grain(canvas, i);
         code = make_frame(canvas, folder, i);
     }
     return code == RK_GO_ON ? RK_EXIT_OK : code;
@@ -66,10 +67,12 @@ int main(int argc, char **argv)
 {
     const char *size = "360x220";
     uint64_t count = 60;
+    bool grain = false;
     struct rk_canvas canvas = {0};
     const struct rk_option options[] = {
         {.name = "frames", .value = "N", .help = "how many (default 60)", .count = &count, .min = 1, .max = 10000},
         {.name = "size", .value = "WIDTHxHEIGHT", .help = "of each frame (default 360x220)", .text = &size},
+        {.name = "grain", .help = "cover parts with noise, which is hard work for svgcast", .flag = &grain},
         {.name = NULL},
     };
     const struct rk_command command = {.name = "svgcast-sample",
@@ -86,7 +89,7 @@ int main(int argc, char **argv)
     if (code != RK_GO_ON) return code;
     canvas.pixels = calloc((size_t)canvas.width * (size_t)canvas.height, sizeof(*canvas.pixels));
     if (!canvas.pixels) return RK_EXIT_UNAVAILABLE;
-    code = make_all(&canvas, arguments.value[0], (unsigned)count);
+    code = make_all(&canvas, arguments.value[0], (unsigned)count, grain);
     free(canvas.pixels);
     return code;
 }

@@ -100,3 +100,26 @@ void rk_scene_draw(struct rk_canvas *canvas, unsigned index, unsigned count)
     draw_shell(canvas, letters, scrolled);
     draw_note(canvas, along(index, 0, third), third);
 }
+
+/* splitmix64 (Vigna, 2015). */
+static uint32_t grain_at(uint64_t place)
+{
+    uint64_t z = (place + 1) * 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return (uint32_t)(z >> 40);
+}
+
+void rk_scene_grain(struct rk_canvas *canvas, unsigned index)
+{
+    int width = canvas->width / 3, height = canvas->height / 3;
+    for (int place = 0; place < 4; place++) {
+        int left = (place % 2) * canvas->width / 2 + width / 4, top = (place / 2) * canvas->height / 2 + height / 4;
+        for (int y = top; y < top + height; y++) {
+            for (int x = left; x < left + width; x++) {
+                uint64_t pixel = (uint64_t)index << 32 | (uint32_t)(y * canvas->width + x);
+                rk_canvas_fill(canvas, x, y, 1, 1, grain_at(pixel) & 0xffffff);
+            }
+        }
+    }
+}

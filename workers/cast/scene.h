@@ -11,4 +11,7 @@
 /** Draw frame `index` of `count`. Depends on nothing else. */
 void rk_scene_draw(struct rk_canvas *canvas, unsigned index, unsigned count);
 
+/** Cover four places with noise that no other frame has: comparing and encoding such frames is hard work. */
+void rk_scene_grain(struct rk_canvas *canvas, unsigned index);
+
 #endif
