@@ -229,6 +229,7 @@ static void test_a_worker_that_dies_costs_nothing(void **state)
     while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
     kit_wait_children(supervisor, 2);
     assert_int_equal(kit_children(supervisor, workers, 8), 2);
+    while (kit_mappings(pid) == 0) kit_pause_ms(1); /* its session is there, so a worker serves */
     unsigned busy = 0;
     const uint64_t idle_ns[] = {kit_cpu_ns(workers[0]), kit_cpu_ns(workers[1])};
     for (; kit_cpu_ns(workers[busy]) < idle_ns[busy] + 10 * KIT_MS; busy = !busy) kit_pause_ms(1);

@@ -17,7 +17,7 @@ void rk_paths_init(struct rk_paths *paths, char *const *arguments, size_t count)
 /* Room for READ_BYTES more and a zero. */
 static int make_room(struct rk_paths *paths)
 {
-    memmove(paths->buffer, paths->buffer + paths->start, paths->end - paths->start);
+    if (paths->end > paths->start) memmove(paths->buffer, paths->buffer + paths->start, paths->end - paths->start);
     paths->end -= paths->start;
     paths->start = 0;
     if (paths->capacity - paths->end > READ_BYTES) return 0;
