@@ -91,13 +91,14 @@ static int parse(struct bench *bench, int argc, char **argv)
         .about =
             "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
-        .more = "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors (see its "
-                "--help).\n"
-                "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
-                "Ctrl-C ends the run early with the figures so far.\n\n"
-                "  rask bench --wait spin --pin 0,1\n"
-                "  rask bench --wait spin --pin 0,1 --inflight 128\n"
-                "  rask bench --size 1K --json\n",
+        .more =
+            "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
+            "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask (see their --help).\n"
+            "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
+            "Ctrl-C ends the run early with the figures so far.\n\n"
+            "  rask bench --wait spin --pin 0,1\n"
+            "  rask bench --wait spin --pin 0,1 --inflight 128\n"
+            "  rask bench --size 1K --json\n",
         .options = options,
     };
     struct rk_arguments arguments;
@@ -348,6 +349,7 @@ static int run(struct bench *bench)
 int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
     static struct bench bench; /* large: notes, lists */
     bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
     int code = parse(&bench, argc, argv);

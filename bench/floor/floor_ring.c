@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The floor of a pipeline: a bare ring each way between two processes, both spinning, and nothing else. It is measured as
+ * a wire (wire.h), so that the loop around it is the one that the peers and rask have. Nobody notices that the other side
+ * died: the runner that waits for it is ended from outside. */
+#include "floor_slots.h"
+#include "wire_loops.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define SLOTS_MIN 4u
+
+int rk_slots_init(struct rk_slots *slots, size_t size, uint32_t depth)
+{
+    uint64_t count = SLOTS_MIN;
+    while (count < 2ull * depth) count *= 2;
+    *slots = (struct rk_slots){.size = size, .mask = count - 1};
+    slots->stride = (sizeof(uint64_t) + size + RK_SLOTS_LINE_BYTES - 1) / RK_SLOTS_LINE_BYTES * RK_SLOTS_LINE_BYTES;
+    slots->bytes = 2 * count * slots->stride;
+    void *at = mmap(NULL, slots->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (at == MAP_FAILED) return -ENOMEM;
+    slots->there = at;
+    slots->back = slots->there + count * slots->stride;
+    return 0;
+}
+
+void rk_slots_finish(struct rk_slots *slots)
+{
+    if (slots->there != NULL) munmap(slots->there, slots->bytes);
+    slots->there = NULL;
+}
+
+struct ring {
+    struct rk_slots slots;
+    uint8_t *in, *out;
+    uint64_t sent, received;
+};
+
+static int put(void *self, const uint8_t *data, size_t bytes)
+{
+    struct ring *ring = self;
+    uint64_t *slot = rk_slot_of(&ring->slots, ring->out, ++ring->sent);
+    rk_slot_write(slot, data, bytes);
+    rk_store_release(slot, ring->sent);
+    return 0;
+}
+
+static int flush(void *self)
+{
+    (void)self;
+    return 0;
+}
+
+static int take(void *self, const uint8_t **data, size_t *bytes)
+{
+    struct ring *ring = self;
+    const uint64_t *slot = rk_slot_of(&ring->slots, ring->in, ++ring->received);
+    while (rk_load_acquire(slot) != ring->received) rk_pause();
+    *data = (const uint8_t *)(slot + 1);
+    *bytes = ring->slots.size;
+    return 0;
+}
+
+static bool more(void *self)
+{
+    (void)self;
+    return false;
+}
+
+RK_WIRE_LOOPS(ring, put, flush, take, more)
+
+static int open_ring(void **self, struct rk_wire_plan *plan)
+{
+    struct ring *ring = calloc(1, sizeof *ring);
+    *self = ring;
+    return ring != NULL ? rk_slots_init(&ring->slots, plan->size, plan->depth) : -ENOMEM;
+}
+
+static int enter(void *self, enum rk_wire_side side)
+{
+    struct ring *ring = self;
+    ring->in = side == RK_WIRE_CLIENT ? ring->slots.back : ring->slots.there;
+    ring->out = side == RK_WIRE_CLIENT ? ring->slots.there : ring->slots.back;
+    return 0;
+}
+
+static void destroy(void *self, enum rk_wire_side side)
+{
+    struct ring *ring = self;
+    (void)side;
+    if (ring == NULL) return;
+    rk_slots_finish(&ring->slots);
+    free(ring);
+}
+
+const struct rk_wire rk_wire_ring = {.name = "bare ring",
+                                     .spins = "a flag per message, with pause; no deadline, no death, one thread",
+                                     .open = open_ring,
+                                     .enter = enter,
+                                     .trips = ring_trips,
+                                     .stream = ring_stream,
+                                     .answer = ring_answer,
+                                     .destroy = destroy};
