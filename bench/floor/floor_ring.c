@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of a pipeline: a bare ring each way between two processes, both spinning, and nothing else. It is measured as
+/* The floor of a pipeline: a bare ring each way between two processes, both spinning, and nothing else; and the same with a
+ * single line each way, which is the floor of one at a time (floor.h has more shapes of that). Measured as
  * a wire (wire.h), so that the loop around it is the one that the peers and rask have. Nobody notices that the other side
  * died: the runner that waits for it is ended from outside. */
 #include "floor_slots.h"
@@ -8,12 +9,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define SLOTS_MIN 4u
-
 int rk_slots_init(struct rk_slots *slots, size_t size, uint32_t depth)
 {
-    uint64_t count = SLOTS_MIN;
-    while (count < 2ull * depth) count *= 2;
+    uint64_t count = 1;
+    while (depth > 1 && count < 2ull * depth) count *= 2;
     *slots = (struct rk_slots){.size = size, .mask = count - 1};
     slots->stride = (sizeof(uint64_t) + size + RK_SLOTS_LINE_BYTES - 1) / RK_SLOTS_LINE_BYTES * RK_SLOTS_LINE_BYTES;
     slots->bytes = 2 * count * slots->stride;
@@ -76,6 +75,12 @@ static int open_ring(void **self, struct rk_wire_plan *plan)
     return ring != NULL ? rk_slots_init(&ring->slots, plan->size, plan->depth) : -ENOMEM;
 }
 
+static int open_line(void **self, struct rk_wire_plan *plan)
+{
+    plan->depth = 1;
+    return open_ring(self, plan);
+}
+
 static int enter(void *self, enum rk_wire_side side)
 {
     struct ring *ring = self;
@@ -96,6 +101,15 @@ static void destroy(void *self, enum rk_wire_side side)
 const struct rk_wire rk_wire_ring = {.name = "bare ring",
                                      .spins = "a flag per message, with pause; no deadline, no death, one thread",
                                      .open = open_ring,
+                                     .enter = enter,
+                                     .trips = ring_trips,
+                                     .stream = ring_stream,
+                                     .answer = ring_answer,
+                                     .destroy = destroy};
+
+const struct rk_wire rk_wire_line = {.name = "bare line",
+                                     .spins = "one slot each way, with pause; no deadline, no death, one thread",
+                                     .open = open_line,
                                      .enter = enter,
                                      .trips = ring_trips,
                                      .stream = ring_stream,

@@ -24,7 +24,8 @@ struct rk_slots {
     size_t bytes; /* of the whole mapping */
 };
 
-/** Map and populate both rings, before the fork. 0 or -ENOMEM. */
+/** Map and populate both rings for `depth` messages in flight, before the fork; 1: one slot each way, used again and again. 0 or
+ * -ENOMEM. */
 int rk_slots_init(struct rk_slots *slots, size_t size, uint32_t depth);
 void rk_slots_finish(struct rk_slots *slots);
 

@@ -99,21 +99,22 @@ static double p99_ratio(const struct rk_entry *rask, const struct rk_entry *floo
     return (double)rk_histogram_percentile(rask->latencies, 99) / (double)rk_histogram_percentile(floor->latencies, 99);
 }
 
+/** Against the best floor there is at this depth: a line or a ring for small messages, the memory for large ones. */
 static void judge_floor(struct rk_contest *contest, struct rk_contests *all, uint32_t index, const char *where)
 {
     char what[200];
-    for (uint32_t i = 0; i < contest->count; i++) {
-        struct rk_contestant *floor = &contest->contestants[i];
-        if (floor->peer->role != RK_PEER_FLOOR || floor->entries[index].ratio.count == 0) continue;
-        double ratio = rk_entry_ratio(&floor->entries[index], 50);
-        bool copy = floor->peer->bytes_min > 0, deep = contest->depths[index] > 1;
-        if (contest->kind != RK_CONTEST_SPIN || (!copy && contest->size > 32) || ratio <= 0) continue;
-        snprintf(what, sizeof what, "%s: %s / %s", where, copy || deep ? "calls/s of rask" : "rask", floor->peer->name);
-        judge(all, what, copy || deep ? ratio : 1 / ratio, !copy && !deep,
-              copy   ? FLOOR_COPY
-              : deep ? FLOOR_PIPELINE
-                     : FLOOR_SPIN);
-        if (copy || deep) continue;
+    struct rk_contestant *floor = rk_contest_best(contest, RK_PEER_FLOOR, index);
+    if (contest->kind != RK_CONTEST_SPIN || floor == NULL) return;
+    double ratio = rk_entry_ratio(&floor->entries[index], 50);
+    if (floor->peer->bytes_min > 0) {
+        snprintf(what, sizeof what, "%s: calls/s of rask / %s", where, floor->peer->name);
+        judge(all, what, ratio, false, FLOOR_COPY);
+    } else if (contest->size <= 32 && contest->depths[index] > 1) {
+        snprintf(what, sizeof what, "%s: calls/s of rask / %s", where, floor->peer->name);
+        judge(all, what, ratio, false, FLOOR_PIPELINE);
+    } else if (contest->size <= 32) {
+        snprintf(what, sizeof what, "%s: rask / %s", where, floor->peer->name);
+        judge(all, what, 1 / ratio, true, FLOOR_SPIN);
         snprintf(what, sizeof what, "%s: p99 of rask / p99 of %s", where, floor->peer->name);
         judge(all, what, p99_ratio(&contest->contestants[0].entries[index], &floor->entries[index]), true, FLOOR_P99);
     }

@@ -16,12 +16,14 @@
 #include <unistd.h>
 /* Needs the headers above. */
 #include "iceoryx_binding_c/client.h"
+#include "iceoryx_binding_c/log.h"
 #include "iceoryx_binding_c/runtime.h"
 #include "iceoryx_binding_c/server.h"
 #include "iceoryx_binding_c/wait_set.h"
 
 #define DEPTH_MAX 16u
-#define READY "RoUDi is ready"
+/* Tens of milliseconds until it is clear that the daemon stays. */
+#define DAEMON_TRIES 30
 #define ATTACH_TRIES 1000
 
 struct service {
@@ -40,45 +42,32 @@ struct service {
 
 /* ---- the daemon ------------------------------------------------------------------------------------------------------ */
 
-__attribute__((noreturn)) static void become_daemon(int out, pid_t parent)
+__attribute__((noreturn)) static void become_daemon(pid_t parent)
 {
+    int quiet = open("/dev/null", O_RDWR | O_CLOEXEC);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(0);
-    if (dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0) _exit(1);
-    execlp("iox-roudi", "iox-roudi", "--monitoring-mode", "off", "--log-level", "warning", (char *)NULL);
+    if (getppid() != parent || dup2(quiet, STDOUT_FILENO) < 0 || dup2(quiet, STDERR_FILENO) < 0) _exit(1);
+    execlp("iox-roudi", "iox-roudi", "--monitoring-mode", "off", "--log-level", "off", (char *)NULL);
     _exit(127);
 }
 
-/** True when it is ready; false when it ended instead, as it does when another one runs. */
-static bool await_ready(int from)
-{
-    char text[4096];
-    size_t used = 0;
-    while (used + 1 < sizeof text) {
-        ssize_t got = read(from, text + used, sizeof text - used - 1);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return false;
-        used += (size_t)got;
-        text[used] = '\0';
-        if (strstr(text, READY) != NULL) return true;
-    }
-    return true;
-}
-
+/** It ends at once when another one runs: that one is used then. Whether it is ready need not be known: clients look for it
+ * until it is. */
 static int start_daemon(struct service *service)
 {
-    int ends[2], status;
+    int status;
     pid_t parent = getpid();
-    if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
     service->daemon = fork();
-    if (service->daemon == 0) become_daemon(ends[1], parent);
-    close(ends[1]);
+    if (service->daemon == 0) become_daemon(parent);
     if (service->daemon < 0) return -errno;
-    if (await_ready(ends[0])) return 0; /* the reading end stays: it may have more to say */
-    close(ends[0]);
-    while (waitpid(service->daemon, &status, 0) < 0 && errno == EINTR) continue;
-    service->daemon = 0;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? -ENOENT : 0;
+    for (int tries = 0; tries < DAEMON_TRIES; tries++) {
+        if (waitpid(service->daemon, &status, WNOHANG) == service->daemon) {
+            service->daemon = 0;
+            return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? -ENOENT : 0;
+        }
+        usleep(10000);
+    }
+    return 0;
 }
 
 /* ---- the client ------------------------------------------------------------------------------------------------------ */
@@ -171,6 +160,7 @@ static int enter_server(struct service *service)
     iox_server_options_init(&options);
     options.requestQueueCapacity = DEPTH_MAX;
     options.requestQueueFullPolicy = QueueFullPolicy_BLOCK_PRODUCER;
+    options.clientTooSlowPolicy = ConsumerTooSlowPolicy_WAIT_FOR_CONSUMER; /* else they do not match the client's */
     service->server = iox_server_init(&service->server_storage, "rask", service->name, "echo", &options);
     iox_ws_attach_server_state(service->waits, service->server, ServerState_HAS_REQUEST, 0, NULL);
     return 0;
@@ -198,26 +188,35 @@ static int enter(void *self, enum rk_wire_side side)
     char name[96];
     bool server = side == RK_WIRE_SERVER;
     snprintf(name, sizeof name, "%s-%s", service->name, server ? "server" : "client");
+    iox_set_loglevel(Iceoryx_LogLevel_Off);
     iox_runtime_init(name);
     service->waits = iox_ws_init(&service->waits_storage);
     return server ? enter_server(service) : enter_client(service);
 }
 
+/** Its channel is a socket and a lock, which whoever is killed leaves behind. */
+static void remove_channel(const struct service *service, const char *side)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/tmp/%s-%s", service->name, side);
+    unlink(path);
+    snprintf(path, sizeof path, "/tmp/%s-%s.lock", service->name, side);
+    unlink(path);
+}
+
+/** The process ends behind this: what is shared with the daemon goes with the daemon, and is not taken apart before. (The
+ * library's own way to do so ends the process, because the server is gone already.) */
 static void destroy(void *self, enum rk_wire_side side)
 {
     struct service *service = self;
     (void)side;
     if (service == NULL) return;
-    if (service->client != NULL) {
-        if (service->got != NULL) iox_client_release_response(service->client, service->got);
-        iox_ws_deinit(service->waits);
-        iox_client_deinit(service->client);
-        iox_runtime_shutdown();
-    }
     if (service->daemon > 0) {
         kill(service->daemon, SIGTERM);
         while (waitpid(service->daemon, NULL, 0) < 0 && errno == EINTR) continue;
     }
+    remove_channel(service, "client");
+    remove_channel(service, "server");
     free(service);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* rask as a wire, through its public functions: a private supervisor with one worker. One at a time by rask_call(); many in
- * flight by reserve, submit, wait, release. Default limits, except where the messages asked for need more. The plugins are
+ * flight by reserve, submit, wait, release; where workers may sleep, those that are submitted together are with one wake. Default limits, except where the messages asked for need more. The plugins are
  * echo (as all peers do) and hello (for the comparison with worker pools of Node.js). */
 #include "standstill.h"
 #include "target.h"
@@ -17,7 +17,8 @@ struct wire {
     uint32_t method;
     struct rask_completion taken[TAKE_MAX];
     uint32_t taken_count, next;
-    bool holds; /* taken[next - 1] was given out and is not released yet */
+    const struct rask_request_options *more; /* NULL, or: another submission or a flush follows */
+    bool holds;                              /* taken[next - 1] was given out and is not released yet */
 };
 
 static int put(void *self, const uint8_t *data, size_t bytes)
@@ -30,13 +31,13 @@ static int put(void *self, const uint8_t *data, size_t bytes)
         memcpy(request.data, data, RASK_INLINE_BYTES);
     else
         memcpy(request.data, data, bytes);
-    return rask_submit(wire->session, &request, wire->method, bytes, NULL);
+    return rask_submit(wire->session, &request, wire->method, bytes, wire->more);
 }
 
 static int flush(void *self)
 {
-    (void)self;
-    return 0;
+    const struct wire *wire = self;
+    return wire->more != NULL ? rask_flush(wire->session) : 0;
 }
 
 static bool more(void *self)
@@ -91,6 +92,9 @@ static int trips(void *self, struct rk_talk *talk, uint32_t count)
     return error;
 }
 
+/* Wakes of workers that sleep leave with the flush, together. */
+static const struct rask_request_options more_follows = {.size = sizeof more_follows, .flags = RASK_SUBMIT_MORE};
+
 static struct rask_options limits(const struct rk_wire_plan *plan)
 {
     struct rask_options options = RASK_OPTIONS_INIT;
@@ -110,6 +114,8 @@ static int open_plugin(void **self, const struct rk_wire_plan *plan, const char 
     struct wire *wire = calloc(1, sizeof *wire);
     *self = wire;
     if (wire == NULL) return -ENOMEM;
+    /* Who spins needs no wake. */
+    if (plan->wait_mode != RASK_WAIT_SPIN) wire->more = &more_follows;
     snprintf(cpu, sizeof cpu, "%d", plan->server_cpu);
     if (plan->server_cpu >= 0) target.pin_workers = cpu;
     unsetenv("RASK_BARRIER");
