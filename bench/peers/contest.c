@@ -38,7 +38,7 @@ static void start(struct rk_contest *contest, const struct rk_contests *all, str
     uint32_t deepest = 1;
     for (uint32_t i = 0; i < contest->depth_count; i++)
         if (contest->depths[i] > deepest) deepest = contest->depths[i];
-    const struct rk_runner_plan plan = {.name = peer->name,
+    const struct rk_runner_plan plan = {.name = peer->scripts ? peer->word : peer->name,
                                         .kind = peer->kind,
                                         .wait_mode = peer->wait_mode[contest->kind],
                                         .in_flight = deepest,

@@ -7,10 +7,12 @@
 #include "wire_loops.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <rask/client.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -204,17 +206,28 @@ static void remove_channel(const struct service *service, const char *side)
     unlink(path);
 }
 
-/** The process ends behind this: what is shared with the daemon goes with the daemon, and is not taken apart before. (The
- * library's own way to do so ends the process, because the server is gone already.) */
+/** Asked to end, the daemon would end this process too, and wait for it; so it is killed, and what it would have removed is
+ * removed here. (The next one that starts would do so as well.) The segment with the messages has the user's name. */
+static void stop_daemon(const struct service *service)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    char segment[80];
+    kill(service->daemon, SIGKILL);
+    while (waitpid(service->daemon, NULL, 0) < 0 && errno == EINTR) continue;
+    unlink("/tmp/roudi");
+    unlink("/tmp/roudi.lock");
+    unlink("/tmp/iox-unique-roudi.lock");
+    shm_unlink("/iceoryx_mgmt");
+    snprintf(segment, sizeof segment, "/%.64s", user != NULL ? user->pw_name : "");
+    if (user != NULL) shm_unlink(segment);
+}
+
 static void destroy(void *self, enum rk_wire_side side)
 {
     struct service *service = self;
     (void)side;
     if (service == NULL) return;
-    if (service->daemon > 0) {
-        kill(service->daemon, SIGTERM);
-        while (waitpid(service->daemon, NULL, 0) < 0 && errno == EINTR) continue;
-    }
+    if (service->daemon > 0) stop_daemon(service);
     remove_channel(service, "client");
     remove_channel(service, "server");
     free(service);

@@ -59,7 +59,7 @@ const struct rk_peer rk_peers[] = {
      .package = "libboost-dev and g++"},
     {"piscina", "piscina", RK_PEER_OTHER, HELLO, MODES, .kind = &rk_runner_node, .package = "nodejs and piscina of npm",
      .scripts = true},
-    {"port", "port", RK_PEER_OTHER, HELLO, MODES, .kind = &rk_runner_node, .package = "nodejs", .scripts = true},
+    {"MessagePort", "port", RK_PEER_OTHER, HELLO, MODES, .kind = &rk_runner_node, .package = "nodejs", .scripts = true},
 };
 const uint32_t rk_peers_count = sizeof rk_peers / sizeof rk_peers[0];
 _Static_assert(sizeof rk_peers / sizeof rk_peers[0] <= 32, "a bit per peer");
