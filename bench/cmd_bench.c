@@ -91,14 +91,14 @@ static int parse(struct bench *bench, int argc, char **argv)
         .about =
             "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
-        .more =
-            "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
-            "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask (see their --help).\n"
-            "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
-            "Ctrl-C ends the run early with the figures so far.\n\n"
-            "  rask bench --wait spin --pin 0,1\n"
-            "  rask bench --wait spin --pin 0,1 --inflight 128\n"
-            "  rask bench --size 1K --json\n",
+        .more = "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
+                "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask;\n"
+                "\"rask bench compare A.json B.json\" says what changed between two results (see their --help).\n"
+                "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
+                "Ctrl-C ends the run early with the figures so far.\n\n"
+                "  rask bench --wait spin --pin 0,1\n"
+                "  rask bench --wait spin --pin 0,1 --inflight 128\n"
+                "  rask bench --size 1K --json\n",
         .options = options,
     };
     struct rk_arguments arguments;
@@ -218,8 +218,16 @@ static void note_machine(struct bench *bench)
     else if (parties > at->cpus_usable && report->info.worker_wait_mode != RASK_WAIT_PARK)
         rk_report_note(report, "%u workers and a client that may spin on %u processors take turns",
                        report->info.workers, at->cpus_usable);
-    if (at->smt_siblings) rk_report_note(report, "client and worker run on two threads of one core");
-    if (at->load > 0.7 * at->cpus_online)
+    if (at->smt_siblings)
+        rk_report_note(
+            report, "client and worker run on two threads of one core: they share its caches and its execution units");
+    if (report->noise.noisy)
+        rk_report_note(
+            report,
+            "NOISY: others used %.0f %% of the processors just before, %.1f %% was stolen: look at ratios and "
+            "medians, not at tails",
+            report->noise.busy_before * 100, report->noise.stolen * 100);
+    else if (at->load > 0.7 * at->cpus_online)
         rk_report_note(report,
                        "other work was running at the start (load %.2f): look at ratios and medians, not at tails",
                        at->load);
@@ -310,6 +318,7 @@ static int measure(struct bench *bench)
         .standstill = &bench->standstill,
         .show_progress = isatty(STDERR_FILENO) && (bench->count != 0 || bench->duration_ns > 2 * SECOND_NS)};
     int error = rk_measure_run(&bench->figures, bench->calls, bench->floor, &options);
+    rk_noise_end(&bench->report.noise);
     /* Ctrl-C reaches the private supervisor too: a call that it ends is the end, not a failure. */
     if (error != 0 && !rk_bench_interrupted) return explain(bench, error);
     if (bench->figures.rask.calls > 0) return RK_EXIT_OK;
@@ -339,6 +348,7 @@ static int run(struct bench *bench)
 {
     rk_environment_read(&bench->report.environment, bench->client_cpu, bench->worker_cpu);
     if (rk_figures_init(&bench->figures) != 0) return rk_fail(-ENOMEM);
+    rk_noise_begin(&bench->report.noise); /* nothing of ours runs yet */
     int code = open_floor(bench);
     if (code == RK_EXIT_OK) code = open_session(bench);
     if (code == RK_EXIT_OK) code = measure(bench);
@@ -350,6 +360,7 @@ int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "compare") == 0) return cmd_bench_compare(argc - 1, argv + 1);
     static struct bench bench; /* large: notes, lists */
     bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
     int code = parse(&bench, argc, argv);
