@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "calls.h"
 #include "commands.h"
+#include "distribution.h"
 #include "environment.h"
 #include "exit_codes.h"
 #include "floor.h"
@@ -32,7 +33,8 @@ struct bench {
     uint64_t duration_ns; /* 0: not said */
     uint64_t count;       /* 0: not said */
     struct rk_cpu_list pin;
-    const char *barrier; /* light or fence; NULL: as the environment says */
+    const char *hgrm, *csv; /* files for the distribution of latencies, or NULL */
+    const char *barrier;    /* light or fence; NULL: as the environment says */
     bool json;
     /* From here on: what the run needs. */
     char pin_workers[4096];
@@ -84,6 +86,8 @@ static int parse(struct bench *bench, int argc, char **argv)
          .text = &bench->barrier},
         {.name = "pin", .value = "CLIENT,WORKER...", .help = "processors to use", .cpus = &bench->pin},
         {.name = "json", .help = "one line of JSON", .flag = &bench->json},
+        {.name = "hgrm", .value = "FILE", .help = "the distribution as HdrHistogram has it", .text = &bench->hgrm},
+        {.name = "csv", .value = "FILE", .help = "the same as comma-separated values", .text = &bench->csv},
         {.name = NULL},
     };
     const struct rk_command command = {
@@ -326,6 +330,15 @@ static int measure(struct bench *bench)
     return RK_EXIT_CANCELLED;
 }
 
+/** Single round trips, each with its clock read; in a pipeline one in RK_SAMPLE_EVERY. */
+static int write_distributions(const struct bench *bench)
+{
+    const struct rk_histogram *each = bench->figures.rask.each;
+    int code = bench->hgrm != NULL ? rk_distribution_file("--hgrm", bench->hgrm, each) : RK_EXIT_OK;
+    if (code == RK_EXIT_OK && bench->csv != NULL) code = rk_distribution_file("--csv", bench->csv, each);
+    return code;
+}
+
 static int print(struct bench *bench)
 {
     struct rk_report *report = &bench->report;
@@ -339,7 +352,7 @@ static int print(struct bench *bench)
     report->interrupted = rk_bench_interrupted;
     note_conditions(bench);
     int error = bench->json ? rk_report_json(report) : rk_report_text(report);
-    if (error == 0) return RK_EXIT_OK;
+    if (error == 0) return write_distributions(bench);
     rk_complain("cannot write the result: %s", strerror(-error));
     return RK_EXIT_IO;
 }

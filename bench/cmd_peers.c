@@ -8,10 +8,12 @@
 #include "options.h"
 #include "slice.h"
 #include "wire.h"
+#include <errno.h>
 #include <rask/client.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECOND_NS 1000000000ull
 #define KIND_BIT(kind) (1u << (kind))
@@ -19,7 +21,7 @@
 #define HELLO_BYTES 12u
 
 struct command_line {
-    const char *only, *wait, *size, *in_flight, *json;
+    const char *only, *wait, *size, *in_flight, *json, *hgrm;
     struct rk_cpu_list pin;
     uint64_t duration_ns;
     bool quick;
@@ -44,6 +46,10 @@ static int parse(struct command_line *line, int argc, char **argv)
         {.name = "quick", .help = "the same in 20 s", .flag = &line->quick},
         {.name = "pin", .value = "A,B", .help = "client on A, server on B (default the first two)", .cpus = &line->pin},
         {.name = "json", .value = "FILE", .help = "everything as JSON; - for standard output", .text = &line->json},
+        {.name = "hgrm",
+         .value = "FOLDER",
+         .help = "distributions there, as HdrHistogram has them",
+         .text = &line->hgrm},
         {.name = NULL},
     };
     const struct rk_command command = {
@@ -164,6 +170,11 @@ static int check(struct rk_contests *all, const struct command_line *line)
     if (code == RK_GO_ON) code = check_pinning(all, line);
     if (code == RK_GO_ON) code = rk_json_check_file(line->json);
     if (code != RK_GO_ON) return code;
+    if (line->hgrm != NULL && access(line->hgrm, W_OK | X_OK) != 0) {
+        rk_complain("--hgrm: cannot write into the folder \"%s\": %s", line->hgrm, strerror(errno));
+        return RK_EXIT_IO;
+    }
+    all->hgrm = line->hgrm;
     if (line->quick && line->duration_ns != 0) return rk_usage_error("--quick and --duration exclude each other");
     all->duration_ns = line->duration_ns != 0 ? line->duration_ns : line->quick ? 20 * SECOND_NS : 100 * SECOND_NS;
     return RK_GO_ON;
@@ -203,6 +214,7 @@ static int run_one(struct rk_contests *all, enum rk_contest_kind kind, uint64_t 
         rk_contest_print(&contest, all);
         rk_contest_judge(&contest, all);
         json_array_append_new(list, rk_contest_json(&contest));
+        if (all->hgrm != NULL) code = rk_contest_distributions(&contest, all->hgrm);
     }
     rk_contest_finish(&contest);
     fflush(stdout);

@@ -12,6 +12,8 @@
 #define BUCKETS (SHIFT_MAX * HALF + 2 * HALF)
 _Static_assert((RK_HISTOGRAM_NS_MAX >> SHIFT_MAX) >= HALF && (RK_HISTOGRAM_NS_MAX >> SHIFT_MAX) < 2 * HALF,
                "last octave");
+_Static_assert(RK_HISTOGRAM_OCTAVES == SHIFT_MAX + 1 && RK_HISTOGRAM_SUB_BUCKETS == 2 * HALF,
+               "as it is said to others");
 
 struct rk_histogram {
     uint64_t count;

@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 #define RK_HISTOGRAM_NS_MAX 100000000000ull
+/* As HdrHistogram counts them: the first one holds 0..2047, each other one the next octave. */
+#define RK_HISTOGRAM_OCTAVES 27
+#define RK_HISTOGRAM_SUB_BUCKETS 2048
 
 struct rk_histogram;
 

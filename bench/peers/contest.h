@@ -97,6 +97,7 @@ struct rk_contests {
     uint64_t duration_ns;
     int client_cpu, server_cpu;
     bool tables;
+    const char *hgrm; /* folder for distributions, or NULL */
     char folder[512];
     struct rk_environment environment;
     json_t *verdicts;
@@ -126,5 +127,7 @@ void rk_contest_print(struct rk_contest *contest, const struct rk_contests *all)
 /** Judge: targets of rask against floors and peers; appended to all->verdicts and printed. */
 void rk_contest_judge(struct rk_contest *contest, struct rk_contests *all);
 json_t *rk_contest_json(struct rk_contest *contest);
+/** Latencies of every contender at every depth as `folder`/KIND-SIZE-DEPTH-NAME.hgrm. RK_EXIT_OK or RK_EXIT_IO after a message. */
+int rk_contest_distributions(const struct rk_contest *contest, const char *folder);
 
 #endif

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A contest as JSON: all that the tables have, and the percentiles that they leave out. See contest.h. */
+/* A contest as files: JSON with all that the tables have and the percentiles that they leave out, and distributions. See
+ * contest.h. */
 #include "contest.h"
+#include "distribution.h"
+#include "exit_codes.h"
 #include "wake.h"
+#include <ctype.h>
 #include <stdio.h>
 
 static json_t *percentiles(const struct rk_entry *entry)
@@ -72,4 +76,31 @@ json_t *rk_contest_json(struct rk_contest *contest)
     json_object_set_new(out, "load", json_real(contest->noise.load));
     json_object_set_new(out, "contenders", list);
     return out;
+}
+
+/** "floor: bare ring" -> "floor-bare-ring". */
+static void file_name_of(const char *name, char *text, size_t bytes)
+{
+    size_t used = 0;
+    for (; *name != '\0' && used + 1 < bytes; name++) {
+        bool letter = isalnum((unsigned char)*name) != 0;
+        if (letter || (used > 0 && text[used - 1] != '-')) text[used++] = letter ? *name : '-';
+    }
+    text[used] = '\0';
+}
+
+int rk_contest_distributions(const struct rk_contest *contest, const char *folder)
+{
+    char name[64], path[1024];
+    int code = RK_EXIT_OK;
+    for (uint32_t i = 0; i < contest->count; i++)
+        for (uint32_t j = 0; j < contest->depth_count && code == RK_EXIT_OK; j++) {
+            const struct rk_entry *entry = &contest->contestants[i].entries[j];
+            if (entry->latencies == NULL || rk_histogram_count(entry->latencies) == 0) continue;
+            file_name_of(contest->contestants[i].peer->name, name, sizeof name);
+            snprintf(path, sizeof path, "%.800s/%s-%llu-%u-%s.hgrm", folder, rk_contest_kind_name(contest->kind),
+                     (unsigned long long)contest->size, contest->depths[j], name);
+            code = rk_distribution_file("--hgrm", path, entry->latencies);
+        }
+    return code;
 }
