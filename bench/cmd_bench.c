@@ -95,7 +95,8 @@ static int parse(struct bench *bench, int argc, char **argv)
         .about =
             "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
-        .more = "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
+        .more = "\"rask bench --rate N\" measures an open loop: calls at a rate of their own (--rate 1 --help);\n"
+                "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
                 "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask;\n"
                 "\"rask bench compare A.json B.json\" says what changed between two results (see their --help).\n"
                 "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
@@ -369,8 +370,17 @@ static int run(struct bench *bench)
     return code;
 }
 
+/** The open loop has options of its own. */
+static bool has_rate(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--rate") == 0 || strncmp(argv[i], "--rate=", 7) == 0) return true;
+    return false;
+}
+
 int cmd_bench(int argc, char **argv)
 {
+    if (has_rate(argc, argv)) return cmd_bench_rate(argc, argv);
     if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "compare") == 0) return cmd_bench_compare(argc - 1, argv + 1);

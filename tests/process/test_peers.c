@@ -208,6 +208,34 @@ static void test_peers_a_program_that_is_none_is_no_end_of_the_run(void **state)
     assert_measured(json_array_get(contests, 0), "pipe");
 }
 
+/** The open loop: what was due was sent or is counted, and lateness is never hidden. */
+static void assert_open_loop(const char *rate, json_int_t due)
+{
+    json_error_t error;
+    const struct kit_result *done = kit_rask("bench", "--rate", rate, "--duration", "100ms", "--json", NULL);
+    if (done->code != 0) fail_msg("exit code %d: %s", done->code, done->err);
+    json_decref(result);
+    result = json_loads(done->out, 0, &error);
+    if (result == NULL) fail_msg("no JSON: %s in: %s", error.text, done->out);
+    json_int_t calls = json_integer_value(json_object_get(result, "calls"));
+    json_int_t unsent = json_integer_value(json_object_get(result, "unsent"));
+    assert_true(calls > 0);
+    assert_int_equal(calls + unsent, due);
+    const json_t *intended = json_object_get(result, "from_intended"), *sent = json_object_get(result, "from_sent");
+    assert_true(json_number_value(json_object_get(intended, "mean_ns")) >=
+                json_number_value(json_object_get(sent, "mean_ns")));
+    assert_true(json_integer_value(json_object_get(intended, "max_ns")) >=
+                json_integer_value(json_object_get(sent, "max_ns")));
+}
+
+static void test_open_loop_counts_every_call_that_was_due(void **state)
+{
+    (void)state;
+    assert_open_loop("1000", 101);
+    assert_open_loop("100000000", 10000001); /* more than anybody can */
+    assert_true(json_is_false(json_object_get(result, "kept_up")));
+}
+
 static void assert_refused(const char *option, const char *value, const char *names)
 {
     const struct kit_result *done = kit_rask("bench", "peers", option, value, NULL);
@@ -241,6 +269,7 @@ int main(void)
         PEERS_TEST(test_peers_hello_is_answered_by_the_plugin_and_by_node),
         PEERS_TEST(test_peers_that_are_missing_are_named_with_what_they_need),
         PEERS_TEST(test_peers_a_program_that_is_none_is_no_end_of_the_run),
+        PEERS_TEST(test_open_loop_counts_every_call_that_was_due),
         PEERS_TEST(test_peers_refuses_what_is_none_and_names_what_there_is),
     };
     kit_init();
