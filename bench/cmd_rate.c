@@ -205,7 +205,7 @@ static json_t *latencies(const struct rk_histogram *histogram)
 {
     json_t *out = json_object();
     for (size_t i = 0; i < PERCENTS; i++) {
-        char key[16];
+        char key[32];
         bool enough = rk_histogram_beyond(histogram, percents[i]) >= BEYOND_MIN;
         snprintf(key, sizeof key, "p%g_ns", percents[i]);
         json_object_set_new(

@@ -10,7 +10,7 @@
 
 static json_t *percentiles(const struct rk_entry *entry)
 {
-    char key[16];
+    char key[32];
     json_t *out = json_object();
     for (uint32_t i = 0; i < rk_contest_percents_count; i++) {
         double percent = rk_contest_percents[i];
@@ -45,7 +45,7 @@ static json_t *contestant_json(struct rk_contest *contest, struct rk_contestant 
 {
     static const char *const roles[] = {"rask", "floor", "peer"};
     json_t *out = json_object(), *depths = json_object();
-    char key[16];
+    char key[32];
     json_object_set_new(out, "name", rk_json_text(contestant->peer->name));
     json_object_set_new(out, "role", rk_json_text(roles[contestant->peer->role]));
     json_object_set_new(out, "configuration", rk_json_text(contestant->configuration));
