@@ -66,7 +66,8 @@ def missing(contests):
     for one in contests:
         for contender in one["contenders"]:
             if contender["not_measured"]:
-                seen.setdefault((contender["name"], contender["not_measured"]), []).append(f"{one['kind']} {one['size']}")
+                why = contender["not_measured"].split(": no ")[0]  # without the path on that machine
+                seen.setdefault((contender["name"], why), []).append(f"{one['kind']} {one['size']}")
     for (name, why), where in seen.items():
         print(f"- Not measured: {name} ({', '.join(where)}): {why}")
     if seen:

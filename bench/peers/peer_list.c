@@ -56,7 +56,7 @@ const struct rk_peer rk_peers[] = {
     {"iceoryx", "iceoryx", RK_PEER_OTHER, SPIN | PARK, MODES, .program = "rask-peer-iceoryx",
      .package = "libiceoryx-binding-c-dev and iceoryx"},
     {"Boost.Interprocess", "boost", RK_PEER_OTHER, SPIN | PARK, MODES, .program = "rask-peer-boost",
-     .package = "libboost-dev and g++"},
+     .package = "libboost-dev, g++ and a build with gcc"},
     {"piscina", "piscina", RK_PEER_OTHER, HELLO, MODES, .kind = &rk_runner_node, .package = "nodejs and piscina of npm",
      .scripts = true},
     {"MessagePort", "port", RK_PEER_OTHER, HELLO, MODES, .kind = &rk_runner_node, .package = "nodejs", .scripts = true},
