@@ -43,6 +43,8 @@ const struct rk_peer rk_peers[] = {
     {"rask hello, park", "rask", RK_PEER_RASK, HELLO, PARKS, BUILT_IN = &rk_wire_rask_hello},
     {"floor: bare line", "floor", RK_PEER_FLOOR, SPIN, MODES, BUILT_IN = &rk_wire_line, .one_depth = true},
     {"floor: bare ring", "floor", RK_PEER_FLOOR, SPIN, MODES, BUILT_IN = &rk_wire_ring},
+    {"floor: bare line, pause", "floor", RK_PEER_FLOOR, SPIN, MODES, BUILT_IN = &rk_wire_line_pause, .one_depth = true},
+    {"floor: bare ring, pause", "floor", RK_PEER_FLOOR, SPIN, MODES, BUILT_IN = &rk_wire_ring_pause},
     {"floor: bare futex", "floor", RK_PEER_FLOOR, PARK, MODES, .kind = &rk_runner_futex, .one_depth = true},
     {"floor: memcpy, one process", "floor", RK_PEER_FLOOR, SPIN, MODES, BUILT_IN = &rk_wire_memory,
      .bytes_min = COPY_BYTES_MIN, .one_depth = true},

@@ -98,7 +98,8 @@ static inline const uint8_t *rk_talk_next(struct rk_talk *talk)
 
 /* The wires of this program. */
 extern const struct rk_wire rk_wire_pipe, rk_wire_stream, rk_wire_seqpacket, rk_wire_eventfd, rk_wire_mqueue;
-extern const struct rk_wire rk_wire_line, rk_wire_ring, rk_wire_memory; /* floors: bench/floor */
+/* Floors, in bench/floor. */
+extern const struct rk_wire rk_wire_line, rk_wire_line_pause, rk_wire_ring, rk_wire_ring_pause, rk_wire_memory;
 extern const struct rk_wire rk_wire_rask, rk_wire_rask_hello;
 
 #endif
