@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "calls.h"
 #include "commands.h"
+#include "distribution.h"
 #include "environment.h"
 #include "exit_codes.h"
 #include "floor.h"
@@ -32,7 +33,8 @@ struct bench {
     uint64_t duration_ns; /* 0: not said */
     uint64_t count;       /* 0: not said */
     struct rk_cpu_list pin;
-    const char *barrier; /* light or fence; NULL: as the environment says */
+    const char *hgrm, *csv; /* files for the distribution of latencies, or NULL */
+    const char *barrier;    /* light or fence; NULL: as the environment says */
     bool json;
     /* From here on: what the run needs. */
     char pin_workers[4096];
@@ -84,6 +86,8 @@ static int parse(struct bench *bench, int argc, char **argv)
          .text = &bench->barrier},
         {.name = "pin", .value = "CLIENT,WORKER...", .help = "processors to use", .cpus = &bench->pin},
         {.name = "json", .help = "one line of JSON", .flag = &bench->json},
+        {.name = "hgrm", .value = "FILE", .help = "the distribution as HdrHistogram has it", .text = &bench->hgrm},
+        {.name = "csv", .value = "FILE", .help = "the same as comma-separated values", .text = &bench->csv},
         {.name = NULL},
     };
     const struct rk_command command = {
@@ -91,8 +95,10 @@ static int parse(struct bench *bench, int argc, char **argv)
         .about =
             "Measure round trips to a handler, beside the floor of this machine: the best of several hand-written\n"
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
-        .more = "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors (see its "
-                "--help).\n"
+        .more = "\"rask bench --rate N\" measures an open loop: calls at a rate of their own (--rate 1 --help);\n"
+                "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
+                "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask;\n"
+                "\"rask bench compare A.json B.json\" says what changed between two results (see their --help).\n"
                 "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
                 "Ctrl-C ends the run early with the figures so far.\n\n"
                 "  rask bench --wait spin --pin 0,1\n"
@@ -217,8 +223,16 @@ static void note_machine(struct bench *bench)
     else if (parties > at->cpus_usable && report->info.worker_wait_mode != RASK_WAIT_PARK)
         rk_report_note(report, "%u workers and a client that may spin on %u processors take turns",
                        report->info.workers, at->cpus_usable);
-    if (at->smt_siblings) rk_report_note(report, "client and worker run on two threads of one core");
-    if (at->load > 0.7 * at->cpus_online)
+    if (at->smt_siblings)
+        rk_report_note(
+            report, "client and worker run on two threads of one core: they share its caches and its execution units");
+    if (report->noise.noisy)
+        rk_report_note(
+            report,
+            "NOISY: others used %.0f %% of the processors just before, %.1f %% was stolen: look at ratios and "
+            "medians, not at tails",
+            report->noise.busy_before * 100, report->noise.stolen * 100);
+    else if (at->load > 0.7 * at->cpus_online)
         rk_report_note(report,
                        "other work was running at the start (load %.2f): look at ratios and medians, not at tails",
                        at->load);
@@ -309,11 +323,21 @@ static int measure(struct bench *bench)
         .standstill = &bench->standstill,
         .show_progress = isatty(STDERR_FILENO) && (bench->count != 0 || bench->duration_ns > 2 * SECOND_NS)};
     int error = rk_measure_run(&bench->figures, bench->calls, bench->floor, &options);
+    rk_noise_end(&bench->report.noise);
     /* Ctrl-C reaches the private supervisor too: a call that it ends is the end, not a failure. */
     if (error != 0 && !rk_bench_interrupted) return explain(bench, error);
     if (bench->figures.rask.calls > 0) return RK_EXIT_OK;
     rk_complain("interrupted before anything was measured");
     return RK_EXIT_CANCELLED;
+}
+
+/** Single round trips, each with its clock read; in a pipeline one in RK_SAMPLE_EVERY. */
+static int write_distributions(const struct bench *bench)
+{
+    const struct rk_histogram *each = bench->figures.rask.each;
+    int code = bench->hgrm != NULL ? rk_distribution_file("--hgrm", bench->hgrm, each) : RK_EXIT_OK;
+    if (code == RK_EXIT_OK && bench->csv != NULL) code = rk_distribution_file("--csv", bench->csv, each);
+    return code;
 }
 
 static int print(struct bench *bench)
@@ -329,7 +353,7 @@ static int print(struct bench *bench)
     report->interrupted = rk_bench_interrupted;
     note_conditions(bench);
     int error = bench->json ? rk_report_json(report) : rk_report_text(report);
-    if (error == 0) return RK_EXIT_OK;
+    if (error == 0) return write_distributions(bench);
     rk_complain("cannot write the result: %s", strerror(-error));
     return RK_EXIT_IO;
 }
@@ -338,6 +362,7 @@ static int run(struct bench *bench)
 {
     rk_environment_read(&bench->report.environment, bench->client_cpu, bench->worker_cpu);
     if (rk_figures_init(&bench->figures) != 0) return rk_fail(-ENOMEM);
+    rk_noise_begin(&bench->report.noise); /* nothing of ours runs yet */
     int code = open_floor(bench);
     if (code == RK_EXIT_OK) code = open_session(bench);
     if (code == RK_EXIT_OK) code = measure(bench);
@@ -345,9 +370,20 @@ static int run(struct bench *bench)
     return code;
 }
 
+/** The open loop has options of its own. */
+static bool has_rate(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--rate") == 0 || strncmp(argv[i], "--rate=", 7) == 0) return true;
+    return false;
+}
+
 int cmd_bench(int argc, char **argv)
 {
+    if (has_rate(argc, argv)) return cmd_bench_rate(argc, argv);
     if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "compare") == 0) return cmd_bench_compare(argc - 1, argv + 1);
     static struct bench bench; /* large: notes, lists */
     bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
     int code = parse(&bench, argc, argv);

@@ -2,6 +2,7 @@
 /* `rask bench wake`: the command line, the parts in their order, the JSON. This process has one thread and no session, so
  * contenders can be forked at any time; it sleeps while they measure. */
 #include "bench.h"
+#include "environment_json.h"
 #include "exit_codes.h"
 #include "noise.h"
 #include "options.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND_NS 1000000000ull
@@ -122,31 +122,6 @@ static void print_conditions(const struct rk_wake *wake)
         rk_wake_print(wake, "  note: one processor for both sides: nothing here says what two would do\n");
 }
 
-static json_t *conditions(const struct rk_wake *wake)
-{
-    char date[32] = "";
-    const struct rk_environment *at = &wake->environment;
-    time_t now = time(NULL);
-    struct tm utc;
-    if (gmtime_r(&now, &utc) != NULL) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *out = json_object();
-    json_object_set_new(out, "date", rk_json_text(date));
-    json_object_set_new(out, "cpu", rk_json_text(at->cpu));
-    json_object_set_new(out, "architecture", rk_json_text(at->architecture));
-    json_object_set_new(out, "cpus_online", json_integer(at->cpus_online));
-    json_object_set_new(out, "cpus_usable", json_integer(at->cpus_usable));
-    json_object_set_new(out, "virtual", json_boolean(at->is_virtual));
-    json_object_set_new(out, "kernel", rk_json_text(at->kernel));
-    json_object_set_new(out, "clock_source", rk_json_text(at->clock_source));
-    json_object_set_new(out, "clock_read_ns", json_real(at->clock_read_ns));
-    json_object_set_new(out, "build", rk_json_text(at->build));
-    json_object_set_new(out, "load", json_real(at->load));
-    json_object_set_new(out, "client_cpu", json_integer(wake->client_cpu));
-    json_object_set_new(out, "worker_cpu", json_integer(wake->worker_cpu));
-    json_object_set_new(out, "cpu_relation", rk_json_text(at->relation));
-    return out;
-}
-
 static void note_noise(struct rk_wake *wake, const struct rk_noise *noise)
 {
     json_object_set_new(wake->out, "noisy", json_boolean(noise->noisy));
@@ -181,26 +156,6 @@ static int run_parts(struct rk_wake *wake, json_t *parts, uint64_t duration_ns)
     return code;
 }
 
-static int write_json(const char *path, json_t *out)
-{
-    if (strcmp(path, "-") == 0) return rk_json_print(out);
-    int failed = json_dump_file(out, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    json_decref(out);
-    if (failed == 0) return RK_EXIT_OK;
-    rk_complain("--json: cannot write \"%s\": %s", path, strerror(errno));
-    return RK_EXIT_IO;
-}
-
-/** Before a minute of measuring: can it be kept? */
-static int check_json(const char *path)
-{
-    if (path == NULL || strcmp(path, "-") == 0) return RK_GO_ON;
-    FILE *file = fopen(path, "we");
-    if (file != NULL && fclose(file) == 0) return RK_GO_ON;
-    rk_complain("--json: cannot write \"%s\": %s", path, strerror(errno));
-    return RK_EXIT_IO;
-}
-
 int cmd_bench_wake(int argc, char **argv)
 {
     static struct rk_wake wake;
@@ -208,7 +163,7 @@ int cmd_bench_wake(int argc, char **argv)
     int code = parse(&line, argc, argv);
     if (code == RK_GO_ON) code = check_parts(&wake, &line);
     if (code == RK_GO_ON) code = check_pinning(&wake, &line);
-    if (code == RK_GO_ON) code = check_json(line.json);
+    if (code == RK_GO_ON) code = rk_json_check_file(line.json);
     if (code != RK_GO_ON) return code;
     wake.plot = line.plot;
     wake.tables = line.json == NULL || strcmp(line.json, "-") != 0;
@@ -216,11 +171,11 @@ int cmd_bench_wake(int argc, char **argv)
     rk_environment_read(&wake.environment, wake.client_cpu, wake.worker_cpu);
     print_conditions(&wake);
     json_t *out = json_object(), *parts = json_object();
-    json_object_set_new(out, "conditions", conditions(&wake));
+    json_object_set_new(out, "conditions", rk_environment_json(&wake.environment, wake.client_cpu, wake.worker_cpu));
     json_object_set_new(out, "parts", parts);
     code = run_parts(&wake, parts, line.duration_ns);
     json_object_set_new(out, "interrupted", json_boolean(rk_bench_interrupted));
-    if (code == RK_EXIT_OK && line.json != NULL) return write_json(line.json, out);
+    if (code == RK_EXIT_OK && line.json != NULL) return rk_json_write_file(line.json, out);
     json_decref(out);
     return code;
 }

@@ -170,3 +170,13 @@ bool rk_cpu_is_usable(uint32_t cpu)
     cpu_set_t set;
     return cpu < CPU_SETSIZE && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_ISSET(cpu, &set);
 }
+
+int rk_environment_two_cpus(int cpus[2])
+{
+    int count = 0;
+    for (uint32_t cpu = 0; cpu < CPU_SETSIZE && count < 2; cpu++)
+        if (rk_cpu_is_usable(cpu)) cpus[count++] = (int)cpu;
+    if (count == 0) cpus[0] = 0;
+    if (count < 2) cpus[1] = cpus[0];
+    return count < 2 ? 1 : 2;
+}

@@ -26,6 +26,9 @@ struct rk_environment {
 /** Processors are -1 when not pinned. Never fails: what is not known says so. */
 void rk_environment_read(struct rk_environment *environment, int client_cpu, int worker_cpu);
 
+/** The first two processors that can be used. Returns how many there are, 1 or 2; both are set. */
+int rk_environment_two_cpus(int cpus[2]);
+
 /** May this process run on `cpu`? */
 bool rk_cpu_is_usable(uint32_t cpu);
 

@@ -12,6 +12,8 @@
 #define BUCKETS (SHIFT_MAX * HALF + 2 * HALF)
 _Static_assert((RK_HISTOGRAM_NS_MAX >> SHIFT_MAX) >= HALF && (RK_HISTOGRAM_NS_MAX >> SHIFT_MAX) < 2 * HALF,
                "last octave");
+_Static_assert(RK_HISTOGRAM_OCTAVES == SHIFT_MAX + 1 && RK_HISTOGRAM_SUB_BUCKETS == 2 * HALF,
+               "as it is said to others");
 
 struct rk_histogram {
     uint64_t count;
@@ -63,15 +65,33 @@ static uint64_t bucket_end(uint32_t index)
     return ((mantissa + 1u) << shift) - 1u;
 }
 
-void rk_histogram_record(struct rk_histogram *histogram, uint64_t value_ns)
+void rk_histogram_add(struct rk_histogram *histogram, uint64_t value_ns, uint64_t count)
 {
     uint32_t index = bucket_of(value_ns < RK_HISTOGRAM_NS_MAX ? value_ns : RK_HISTOGRAM_NS_MAX);
-    histogram->buckets[index]++;
-    histogram->count++;
-    histogram->sum_ns += (double)value_ns;
+    histogram->buckets[index] += count;
+    histogram->count += count;
+    histogram->sum_ns += (double)value_ns * (double)count;
     if (value_ns > histogram->max_ns) histogram->max_ns = value_ns;
     if (index < histogram->first) histogram->first = index;
     if (index > histogram->last) histogram->last = index;
+}
+
+void rk_histogram_record(struct rk_histogram *histogram, uint64_t value_ns)
+{
+    rk_histogram_add(histogram, value_ns, 1);
+}
+
+bool rk_histogram_next(const struct rk_histogram *histogram, uint32_t *place, uint64_t *value_ns, uint64_t *count)
+{
+    uint32_t index = *place < histogram->first ? histogram->first : *place;
+    if (histogram->count == 0) return false;
+    while (index <= histogram->last && histogram->buckets[index] == 0) index++;
+    if (index > histogram->last) return false;
+    uint64_t end_ns = bucket_end(index);
+    *value_ns = end_ns < histogram->max_ns && index < histogram->last ? end_ns : histogram->max_ns;
+    *count = histogram->buckets[index];
+    *place = index + 1;
+    return true;
 }
 
 void rk_histogram_merge(struct rk_histogram *into, const struct rk_histogram *from)

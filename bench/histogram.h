@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 #define RK_HISTOGRAM_NS_MAX 100000000000ull
+/* As HdrHistogram counts them: the first one holds 0..2047, each other one the next octave. */
+#define RK_HISTOGRAM_OCTAVES 27
+#define RK_HISTOGRAM_SUB_BUCKETS 2048
 
 struct rk_histogram;
 
@@ -23,6 +26,13 @@ void rk_histogram_reset(struct rk_histogram *histogram);
 void rk_histogram_record(struct rk_histogram *histogram, uint64_t value_ns);
 /** Add everything in `from`. */
 void rk_histogram_merge(struct rk_histogram *into, const struct rk_histogram *from);
+
+/** The same `count` times: how a histogram from another process is put together again. */
+void rk_histogram_add(struct rk_histogram *histogram, uint64_t value_ns, uint64_t count);
+
+/** Walk the buckets that hold something, in order. Begin with *place = 0; false behind the last one. `value_ns` is the largest
+ * value that falls into the bucket, in the last one the maximum: adding them all elsewhere gives the same percentiles. */
+bool rk_histogram_next(const struct rk_histogram *histogram, uint32_t *place, uint64_t *value_ns, uint64_t *count);
 
 uint64_t rk_histogram_count(const struct rk_histogram *histogram);
 /** Exact; 0 when empty. */

@@ -6,6 +6,7 @@
 #include "environment.h"
 #include "floor.h"
 #include "measure.h"
+#include "noise.h"
 #include <rask/client.h>
 
 /** A percentile is printed when at least this many samples lie beyond it; fewer make it a matter of luck. */
@@ -24,6 +25,7 @@ struct rk_report {
     struct rk_floor *floor;
     bool echoes;
     bool interrupted;
+    struct rk_noise noise;
     /* What a reader must know to judge the figures. */
     char notes[RK_NOTES_MAX][200];
     uint32_t note_count;

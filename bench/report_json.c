@@ -103,6 +103,9 @@ static void add_conditions(json_t *out, const struct rk_report *report)
     json_object_set_new(out, "pinning", rk_json_text(report->pinning));
     json_object_set_new(out, "echo_checked", json_boolean(report->echoes));
     json_object_set_new(out, "interrupted", json_boolean(report->interrupted));
+    json_object_set_new(out, "noisy", json_boolean(report->noise.noisy));
+    json_object_set_new(out, "busy_before", json_real(report->noise.busy_before));
+    json_object_set_new(out, "stolen", json_real(report->noise.stolen));
 }
 
 static json_t *environment(const struct rk_environment *at)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Contenders in processes of their own; see runner.h. Orders and results travel over a SEQPACKET socket pair. */
 #include "runner.h"
+#include "histogram.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -58,23 +60,106 @@ static void settle_in(pid_t parent)
     prctl(PR_SET_TIMERSLACK, 1ul); /* pauses as long as they were meant to be */
 }
 
-/** A runner's whole life. */
-__attribute__((noreturn)) static void live(const struct rk_runner_plan *plan, int fd, pid_t parent)
+/** A histogram as a train of packets; an empty one ends it. */
+#define TRAIN_MAX 256u
+struct train {
+    uint32_t count;
+    struct {
+        uint64_t value_ns, count;
+    } buckets[TRAIN_MAX];
+};
+
+static void send_series(int fd, const struct rk_histogram *series)
+{
+    struct train train;
+    uint32_t place = 0;
+    do {
+        train.count = 0;
+        while (
+            series != NULL && train.count < TRAIN_MAX &&
+            rk_histogram_next(series, &place, &train.buckets[train.count].value_ns, &train.buckets[train.count].count))
+            train.count++;
+        if (send(fd, &train, sizeof train, MSG_NOSIGNAL) < 0) return;
+    } while (train.count > 0);
+}
+
+/** A runner's whole life once it has a process. */
+__attribute__((noreturn)) static void live(const struct rk_runner_plan *plan, int fd)
 {
     struct rk_runner_order order;
     struct rk_runner_result result = {.error = 0};
-    settle_in(parent);
     void *self = plan->kind->open(plan, &result);
     const struct rk_runner_result facts = result;
     bool open = result.error == 0;
     if (send(fd, &result, sizeof result, MSG_NOSIGNAL) < 0) open = false;
     while (open && receive(fd, &order, sizeof order) == (ssize_t)sizeof order && order.verb != RK_RUN_END) {
         result = facts;
-        plan->kind->serve(self, &order, &result);
+        if (order.verb != RK_RUN_SERIES) plan->kind->serve(self, &order, &result);
         if (send(fd, &result, sizeof result, MSG_NOSIGNAL) < 0) break;
+        if (order.verb == RK_RUN_SERIES)
+            send_series(fd, plan->kind->series != NULL ? plan->kind->series(self, order.series) : NULL);
     }
     plan->kind->close(self);
     _exit(0);
+}
+
+/** What another program is told of a plan. */
+struct seed {
+    char name[RK_RUNNER_NAME_MAX];
+    uint32_t wait_mode, in_flight;
+    int client_cpu, worker_cpu;
+    uint64_t size;
+};
+
+__attribute__((noreturn)) static void fail_to_begin(int fd, int error, const char *program)
+{
+    struct rk_runner_result result = {.error = 0};
+    rk_runner_fail(&result, error, "cannot run \"%.150s\": %s", program, strerror(-error));
+    if (send(fd, &result, sizeof result, MSG_NOSIGNAL) < 0) _exit(1);
+    _exit(0);
+}
+
+__attribute__((noreturn)) static void become(const struct rk_runner_plan *plan, int fd)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", fd);
+    if (fcntl(fd, F_SETFD, 0) == 0) execl(plan->program, plan->program, number, (char *)NULL);
+    fail_to_begin(fd, -errno, plan->program);
+}
+
+void rk_runner_enter(int fd, const struct rk_runner_kind *(*kind_of)(struct rk_runner_plan *))
+{
+    struct seed seed;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (receive(fd, &seed, sizeof seed) != (ssize_t)sizeof seed) _exit(1);
+    struct rk_runner_plan plan = {.name = seed.name,
+                                  .wait_mode = seed.wait_mode,
+                                  .in_flight = seed.in_flight,
+                                  .client_cpu = seed.client_cpu,
+                                  .worker_cpu = seed.worker_cpu,
+                                  .size = seed.size};
+    plan.kind = kind_of(&plan);
+    if (plan.kind == NULL) fail_to_begin(fd, -ENOENT, seed.name);
+    live(&plan, fd);
+}
+
+static void send_seed(int fd, const struct rk_runner_plan *plan)
+{
+    struct seed seed = {.wait_mode = plan->wait_mode,
+                        .in_flight = plan->in_flight,
+                        .client_cpu = plan->client_cpu,
+                        .worker_cpu = plan->worker_cpu,
+                        .size = plan->size};
+    snprintf(seed.name, sizeof seed.name, "%s", plan->name);
+    /* A program that does not begin says why: that is read next. */
+    if (send(fd, &seed, sizeof seed, MSG_NOSIGNAL) < 0) return;
+}
+
+__attribute__((noreturn)) static void begin(const struct rk_runner_plan *plan, int fd, pid_t parent)
+{
+    settle_in(parent);
+    if (plan->program != NULL) become(plan, fd);
+    live(plan, fd);
 }
 
 /** The next result; `wait_ms` at most. */
@@ -107,13 +192,15 @@ int rk_runner_start(struct rk_runner **out, const struct rk_runner_plan *plan, s
     *runner = (struct rk_runner){.name = plan->name, .fd = pair[1], .pid = fork()};
     if (runner->pid == 0) {
         close(pair[1]);
-        live(plan, pair[0], parent);
+        begin(plan, pair[0], parent);
     }
     close(pair[0]);
     if (runner->pid < 0)
         rk_runner_fail(ready, -errno, "fork: %s", strerror(errno));
-    else
+    else {
+        if (plan->program != NULL) send_seed(runner->fd, plan);
         await(runner, ANSWER_MS, ready);
+    }
     if (ready->error != 0) {
         rk_runner_stop(runner);
         return ready->error;
@@ -135,6 +222,24 @@ int rk_runner_run(struct rk_runner *runner, const struct rk_runner_order *order,
         return result->error;
     }
     return await(runner, order->duration_ns / 1000000 + ANSWER_MS, result);
+}
+
+int rk_runner_series(struct rk_runner *runner, uint32_t series, struct rk_histogram *into,
+                     struct rk_runner_result *result)
+{
+    const struct rk_runner_order order = {.verb = RK_RUN_SERIES, .series = series};
+    struct train train;
+    int error = rk_runner_run(runner, &order, result);
+    while (error == 0) {
+        if (receive(runner->fd, &train, sizeof train) != (ssize_t)sizeof train || train.count > TRAIN_MAX) {
+            rk_runner_fail(result, -ECHILD, "its process ended");
+            return result->error;
+        }
+        if (train.count == 0) return 0;
+        for (uint32_t i = 0; i < train.count; i++)
+            rk_histogram_add(into, train.buckets[i].value_ns, train.buckets[i].count);
+    }
+    return error;
 }
 
 /** Its supervisor may take a moment to stop; a runner that does not end by itself is killed. */

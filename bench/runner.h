@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A contender of `rask bench wake`, in a process of its own: it opens what it needs (a session with a private supervisor, a
- * bare futex ping-pong), then sleeps in read(2) until it is told to run a slice, and answers with what it measured. So
+/* A contender of `rask bench wake` or `rask bench peers`, in a process of its own: it opens what it needs (a session with a
+ * private supervisor, a bare futex ping-pong, a queue of another library), then sleeps in read(2) until it is told to run a slice, and answers with what it measured. So
  * several can be compared in turns: none takes a processor while another is measured, each may have its own environment
  * (RASK_BARRIER is read once per process), and processor time is that of the process.
+ *
+ * A runner may be another program (plan.program), so that rask itself is not linked with what it is compared with: it is
+ * given the plan over the same socket and goes on as rk_runner_enter() says.
  *
  * Runners lead process groups of their own, so Ctrl-C does not reach them; they end with their parent. */
 #ifndef RK_RUNNER_H
@@ -13,6 +16,9 @@
 #include <sys/types.h>
 
 #define RK_RUNNER_SERIES_MAX 8u
+#define RK_RUNNER_NAME_MAX 32u
+
+struct rk_histogram;
 
 enum rk_runner_verb {
     RK_RUN_END,
@@ -21,6 +27,7 @@ enum rk_runner_verb {
     RK_RUN_PACED,    /* round trips with a pause of gap_ns before each */
     RK_RUN_PAUSES,   /* the pauses alone: what pacing itself costs */
     RK_RUN_BATCH,    /* batches of `depth` requests to as many sleeping workers */
+    RK_RUN_SERIES,   /* measure nothing: the histogram of a series, for rk_runner_series() alone */
     RK_RUN_BUSY      /* rask and the floor of a busy round trip in turns, as `rask bench` does */
 };
 
@@ -58,6 +65,7 @@ struct rk_runner_result {
     int32_t client_pid, supervisor_pid;
     uint32_t spin_budget_ns;
     uint32_t lanes_open;
+    uint32_t depth; /* requests that can be in flight; 0: as many as asked for */
     char barrier[16];
     char engine[16];
 };
@@ -77,6 +85,11 @@ struct rk_runner_plan {
     bool fenced;    /* a full fence per message */
     int client_cpu; /* -1: not pinned */
     int worker_cpu;
+    /* Kinds of `rask bench peers` (wire.h). */
+    uint64_t size;              /* of a message */
+    const struct rk_wire *wire; /* NULL in another program, which finds it by its name */
+    const char *program;        /* NULL: this one */
+    const char *folder;         /* where the scripts of Node.js are */
 };
 
 /** What a kind does, in the runner's process. `serve` fills in the result; `open` too, with an error or the facts. */
@@ -84,6 +97,8 @@ struct rk_runner_kind {
     void *(*open)(const struct rk_runner_plan *plan, struct rk_runner_result *result);
     void (*serve)(void *self, const struct rk_runner_order *order, struct rk_runner_result *result);
     void (*close)(void *self);
+    /** The latencies collected so far; NULL, or the kind has no such function: none. */
+    const struct rk_histogram *(*series)(void *self, uint32_t index);
 };
 
 /** A session with the echo plugin. */
@@ -100,8 +115,16 @@ int rk_runner_start(struct rk_runner **out, const struct rk_runner_plan *plan, s
 const char *rk_runner_name(const struct rk_runner *runner);
 /** Run one slice. 0, or -errno with the text in the result; -ECHILD it is gone, -ETIMEDOUT it does not answer. */
 int rk_runner_run(struct rk_runner *runner, const struct rk_runner_order *order, struct rk_runner_result *result);
+/** Add the latencies of a series to `into`. As rk_runner_run(). */
+int rk_runner_series(struct rk_runner *runner, uint32_t series, struct rk_histogram *into,
+                     struct rk_runner_result *result);
 /** End it and reap it. NULL is allowed. */
 void rk_runner_stop(struct rk_runner *runner);
+
+/** The life of a runner in another program: `fd` is the socket it was started with. `kind_of` makes the plan complete, which
+ * holds the name and all numbers, and returns the kind; NULL: there is no such contender. */
+__attribute__((noreturn)) void rk_runner_enter(int fd,
+                                               const struct rk_runner_kind *(*kind_of)(struct rk_runner_plan *));
 
 /** For kinds. */
 void rk_runner_pin(int cpu);

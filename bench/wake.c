@@ -4,6 +4,7 @@
 #include "exit_codes.h"
 #include "options.h"
 #include "slice.h"
+#include "verdict.h"
 #include <errno.h>
 #include <rask/client.h>
 #include <stdarg.h>
@@ -126,15 +127,7 @@ json_t *rk_wake_spread(struct rk_series *series)
 
 void rk_wake_verdict(struct rk_wake *wake, json_t *list, const char *what, double value, bool at_most, double target)
 {
-    bool measured = value >= 0, reached = measured && (at_most ? value <= target : value >= target);
-    const char *word = !measured ? "NOT MEASURED" : reached ? "reached" : "NOT REACHED";
-    json_t *one = json_object();
-    json_object_set_new(one, "what", rk_json_text(what));
-    json_object_set_new(one, "value", measured ? json_real(value) : json_null());
-    json_object_set_new(one, "target", json_real(target));
-    json_object_set_new(one, "at_most", json_boolean(at_most));
-    json_object_set_new(one, "reached", measured ? json_boolean(reached) : json_null());
-    json_array_append_new(list, one);
-    rk_wake_print(wake, "  %-12s %s: %.3g (target: %s %.3g)\n", word, what, measured ? value : 0,
-                  at_most ? "at most" : "at least", target);
+    char text[200];
+    json_array_append_new(list, rk_verdict_json(what, value, at_most, target));
+    rk_wake_print(wake, "%s", rk_verdict_text(text, sizeof text, what, value, at_most, target));
 }

@@ -126,9 +126,9 @@ def check_size(root):
 # what -> (pattern, files of lib/, workers/ and bench/ that may)
 DOORS = {
     "futex and membarrier": (r"SYS_futex|__NR_futex|SYS_membarrier|__NR_membarrier",
-                             r"lib/bell\.c|bench/floor_futex\.c"),  # the floor: futex(2) and nothing else
+                             r"lib/bell\.c|bench/floor/floor_futex\.c"),  # the floor: futex(2) and nothing else
     "io_uring": (r"#include <liburing|\bio_uring_\w+\s*\(|IORING_", r"lib/reactor\w*\.[ch]|workers/examples/uring_loop\.c"),  # the example: a program's own ring
-    "mmap": (r"\b(mmap|munmap|mremap|memfd_create)\s*\(|SYS_memfd_create", r"lib/segment\.c|bench/floor\w*\.c|workers/generation\.c"),  # generation.c: a file, not an arena
+    "mmap": (r"\b(mmap|munmap|mremap|memfd_create)\s*\(|SYS_memfd_create", r"lib/segment\.c|bench/floor/\w+\.c|workers/generation\.c"),  # generation.c: a file, not an arena
     "memory orders": (r"__atomic_|__sync_|memory_order|stdatomic", r"lib/atomic\.h"),
     "libelf": (r"#include <(libelf|gelf)", r"workers/loader\w*\.c"),
     "libpng": (r"#include <png\.h|\bpng_\w+\s*\(", r"workers/cast/png_(read|write)\.c"),
