@@ -92,13 +92,14 @@ static void bind_key(struct rask *s, struct rk_lane *lane, struct rk_ticket *tic
 static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
 {
     bool others = rk_key_first(s, ticket->key) != NULL;
+    ticket->turn = s->keys->entry[ticket->key].turns++;
     struct rk_lane *lane = others ? NULL : rk_key_lane(s, ticket->key);
     if (lane != NULL) {
         bind_key(s, lane, ticket);
         return;
     }
     ticket->state = RK_TICKET_QUEUED;
-    rk_key_wait(s, ticket, false);
+    rk_key_wait(s, ticket);
     ask_for_lane(s);
 }
 
@@ -119,7 +120,7 @@ void rk_backlog_return(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_QUEUED;
     if (ticket->wishes & RK_WISH_KEY)
-        rk_key_wait(s, ticket, true);
+        rk_key_wait(s, ticket);
     else
         rk_list_push_front(&s->tickets, &s->backlog, ticket);
 }
@@ -226,6 +227,7 @@ static void mark_waiting(struct rask *s, struct rk_lane *lane)
         uint32_t index = rk_lane_entry(lane, position)->ticket;
         if (index == RK_HOLE || stays(lane, &s->tickets.table[index])) continue;
         s->tickets.table[index].flags |= RK_TICKET_MARKED;
+        if (s->tickets.table[index].wishes & RK_WISH_KEY) rk_key_hold(s, &s->tickets.table[index]);
         rk_lane_mark(lane, position, RK_CANCEL_RETRACT);
     }
 }

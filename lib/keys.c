@@ -99,6 +99,11 @@ void rk_key_bound(struct rask *s, const struct rk_ticket *ticket)
     sort_in(s->keys, key);
 }
 
+void rk_key_hold(struct rask *s, const struct rk_ticket *ticket)
+{
+    s->keys->entry[ticket->key].worker = UINT32_MAX;
+}
+
 void rk_key_unbound(struct rask *s, const struct rk_ticket *ticket)
 {
     struct rk_key *key = &s->keys->entry[ticket->key];
@@ -106,11 +111,21 @@ void rk_key_unbound(struct rask *s, const struct rk_ticket *ticket)
     sort_in(s->keys, key);
 }
 
-void rk_key_wait(struct rask *s, struct rk_ticket *ticket, bool front)
+/** First of those that wait whose turn is after `turn`; NULL: none. */
+static struct rk_ticket *first_behind(struct rask *s, const struct rk_key *key, uint32_t turn)
+{
+    if (key->waiting.count == 0 || (int32_t)(s->tickets.table[key->waiting.tail].turn - turn) < 0) return NULL;
+    struct rk_ticket *ticket = rk_list_first(&s->tickets, &key->waiting);
+    while ((int32_t)(ticket->turn - turn) < 0) ticket = &s->tickets.table[ticket->next];
+    return ticket;
+}
+
+void rk_key_wait(struct rask *s, struct rk_ticket *ticket)
 {
     struct rk_key *key = &s->keys->entry[ticket->key];
-    if (front)
-        rk_list_push_front(&s->tickets, &key->waiting, ticket);
+    struct rk_ticket *behind = first_behind(s, key, ticket->turn);
+    if (behind != NULL)
+        rk_list_put_before(&s->tickets, &key->waiting, ticket, behind);
     else
         rk_list_push_back(&s->tickets, &key->waiting, ticket);
     s->backlog.count++;

@@ -24,6 +24,7 @@ struct rk_lane;
 struct rk_key {
     uint64_t key;   /* 0: the entry was never used */
     uint32_t bound; /* positions of its lane that hold its requests */
+    uint32_t turns; /* requests that were submitted with it */
     uint32_t worker;
     uint16_t lane;  /* that they are in, or that they were in last */
     uint16_t list;  /* RK_KEYS_* */
@@ -53,8 +54,13 @@ struct rk_lane *rk_key_lane(struct rask *s, uint32_t index);
 void rk_key_bound(struct rask *s, const struct rk_ticket *ticket);
 void rk_key_unbound(struct rask *s, const struct rk_ticket *ticket);
 
-/** A QUEUED ticket waits for its key's lane, behind the others or (front) before them. */
-void rk_key_wait(struct rask *s, struct rk_ticket *ticket, bool front);
+/** It is marked in its lane: whether it runs there or comes back is open until its answer, so nothing may follow it into that
+ * lane. The key takes no lane until none holds a request of it. */
+void rk_key_hold(struct rask *s, const struct rk_ticket *ticket);
+
+/** A QUEUED ticket waits for its key's lane, in its turn: requests that a worker skipped come back one by one, after others that
+ * lay behind them. */
+void rk_key_wait(struct rask *s, struct rk_ticket *ticket);
 void rk_key_unwait(struct rask *s, struct rk_ticket *ticket);
 
 /** First ticket that waits for this key, or NULL. */

@@ -174,15 +174,15 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
     ticket->response_block = RK_BLOCK_NONE;
     if (reply) { /* a skipped request may be sent again: its bytes stay */
         ticket->status = (uint8_t)status;
-        ticket->code = rk_load_relaxed(&slot->code);
         ticket->response_length = length;
         ticket->response = ticket->bytes;
         if (length <= RASK_INLINE_BYTES) {
             memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
         } else {
             enum rk_taking found = find_block(lane, &slot->payload.block, ticket);
-            if (found != RK_TAKING_REPLY) return found;
+            if (found != RK_TAKING_REPLY) return found; /* its worker may die before the segment comes: nothing is decided */
         }
+        ticket->code = rk_load_relaxed(&slot->code);
     }
     rk_lane_passed(lane, next);
     return reply ? RK_TAKING_REPLY : RK_TAKING_SKIPPED;

@@ -61,6 +61,21 @@ void rk_list_push_front(struct rk_tickets *tickets, struct rk_ticket_list *list,
     list->count++;
 }
 
+void rk_list_put_before(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket,
+                        struct rk_ticket *behind)
+{
+    if (behind->previous == RK_TICKET_NONE) {
+        rk_list_push_front(tickets, list, ticket);
+        return;
+    }
+    uint32_t index = rk_ticket_index(tickets, ticket);
+    ticket->next = rk_ticket_index(tickets, behind);
+    ticket->previous = behind->previous;
+    tickets->table[behind->previous].next = index;
+    behind->previous = index;
+    list->count++;
+}
+
 void rk_list_remove(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket)
 {
     if (ticket->previous == RK_TICKET_NONE)

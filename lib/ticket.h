@@ -74,7 +74,10 @@ struct rk_ticket {
     uint8_t executed;
     uint8_t wishes;  /* RK_WISH_* */
     uint8_t retries; /* how often it may be sent again */
-    int32_t code;
+    union {
+        int32_t code;
+        uint32_t turn; /* before that, with RK_WISH_KEY: how many were submitted with this key before it */
+    };
     uint32_t response_length;
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
     uint32_t response_generation;
@@ -155,6 +158,9 @@ static inline struct rk_ticket *rk_ticket_find(const struct rk_tickets *tickets,
 void rk_list_init(struct rk_ticket_list *list);
 void rk_list_push_back(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket);
 void rk_list_push_front(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket);
+/** Before `behind`, which is in the list. */
+void rk_list_put_before(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket,
+                        struct rk_ticket *behind);
 void rk_list_remove(struct rk_tickets *tickets, struct rk_ticket_list *list, struct rk_ticket *ticket);
 /** First of the list, or NULL. */
 static inline struct rk_ticket *rk_list_first(const struct rk_tickets *tickets, const struct rk_ticket_list *list)
