@@ -180,7 +180,7 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
             memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
         } else {
             enum rk_taking found = find_block(lane, &slot->payload.block, ticket);
-            if (found != RK_TAKING_REPLY) return found; /* its worker may die before the segment comes: nothing is decided */
+            if (found != RK_TAKING_REPLY) return found; /* it is not decided yet */
         }
         ticket->code = rk_load_relaxed(&slot->code);
     }
