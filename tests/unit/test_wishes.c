@@ -375,9 +375,32 @@ static void test_supervisor_is_told_of_a_late_handler(void **state)
     assert_int_equal(message.late.lane, lane->number);
 }
 
+/* A worker that skips several requests answers for them one by one, after those behind them were taken back. */
+static void test_requests_of_a_key_come_back_in_their_turn(void **state)
+{
+    (void)state;
+    static const unsigned orders[][4] = {{2, 3, 0, 1}, {3, 2, 1, 0}, {1, 0, 3, 2}, {0, 1, 2, 3}};
+    struct rk_ticket *ticket[4];
+    forged_start(2, NULL); /* no lane opens: they wait */
+    struct rask *s = forged.session;
+    for (unsigned i = 0; i < 4; i++) ticket[i] = &s->tickets.table[(uint32_t)keyed((uint8_t)('a' + i), 7)];
+    uint32_t key = ticket[0]->key;
+    for (unsigned k = 0; k < sizeof orders / sizeof orders[0]; k++) {
+        for (unsigned i = 0; i < 4; i++) rk_key_unwait(s, ticket[i]);
+        assert_null(rk_key_first(s, key));
+        for (unsigned i = 0; i < 4; i++) rk_key_wait(s, ticket[orders[k][i]]);
+        for (unsigned i = 0; i < 4; i++) {
+            assert_ptr_equal(rk_key_first(s, key), ticket[i]);
+            rk_key_unwait(s, ticket[i]);
+        }
+        for (unsigned i = 0; i < 4; i++) rk_key_wait(s, ticket[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_requests_of_a_key_come_back_in_their_turn, tear_down),
         cmocka_unit_test_teardown(test_idempotent_request_is_sent_again_after_a_crash, tear_down),
         cmocka_unit_test_teardown(test_retries_come_to_an_end, tear_down),
         cmocka_unit_test_teardown(test_request_sent_again_never_ends_as_not_executed, tear_down),
