@@ -220,6 +220,10 @@ static void test_table_fits_120_columns_and_watch_prints_lines(void **state)
     (void)state;
     start_ledger("3");
     const struct kit_result *result = kit_rask("stats", "--socket", server.socket, NULL);
+    for (unsigned i = 0; i < 100 && !strstr(result->out, "3 of 3 workers serve"); i++) {
+        kit_pause_ms(20);
+        result = kit_rask("stats", "--socket", server.socket, NULL);
+    }
     assert_int_equal(result->code, 0);
     assert_non_null(strstr(result->out, "3 of 3 workers serve"));
     for (const char *line = result->out; *line; line += strcspn(line, "\n") + 1)
