@@ -120,7 +120,10 @@ void rk_client_destroy(struct rk_client *client)
 {
     struct rk_supervisor *supervisor = client->supervisor;
     struct rk_client **place = &supervisor->clients;
-    if (client->state == RK_CLIENT_ATTACHED) rk_lanes_close(client);
+    if (client->state == RK_CLIENT_ATTACHED) {
+        rk_lanes_close(client);
+        rk_late_look_soon(supervisor);
+    }
     if (client->state == RK_CLIENT_ASKING) rk_reload_forget(client);
     while (*place != client) place = &(*place)->next;
     *place = client->next;
@@ -160,6 +163,7 @@ void rk_client_end(struct rk_client *client, uint32_t reason, const char *format
 void rk_client_leave(struct rk_client *client)
 {
     client->state = RK_CLIENT_LEAVING;
+    rk_late_look_soon(client->supervisor); /* nobody tells of its requests from now on */
     rk_quota_forget(client);
     rk_client_time(client, LEAVE_NS);
 }

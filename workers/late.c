@@ -201,6 +201,8 @@ static bool look_at(struct rk_member *member, uint64_t now_ns)
     return true;
 }
 
+static void look_after(struct rk_supervisor *supervisor, uint64_t pause_ns);
+
 static void on_look(void *user)
 {
     struct rk_supervisor *supervisor = user;
@@ -210,14 +212,22 @@ static void on_look(void *user)
         inside |= look_at(supervisor->posts[i].holder, now_ns);
         if (supervisor->posts[i].leaving) inside |= look_at(supervisor->posts[i].leaving, now_ns);
     }
-    if (inside || supervisor->client_count > 0) rk_late_look_soon(supervisor);
+    if (inside || (supervisor->client_count > 0 && supervisor->config->request_timeout_ns != 0))
+        rk_late_look_soon(supervisor);
+    else if (supervisor->client_count > 0)
+        look_after(supervisor, RK_LATE_LOOK_NS_IDLE);
+}
+
+static void look_after(struct rk_supervisor *supervisor, uint64_t pause_ns)
+{
+    rk_timer_start(supervisor->reactor, &supervisor->late_timer, rk_deadline_after(pause_ns), on_look, supervisor);
 }
 
 void rk_late_look_soon(struct rk_supervisor *supervisor)
 {
     uint64_t pause_ns = supervisor->config->request_timeout_ns / 16;
-    if (supervisor->late_timer.armed) return;
     if (pause_ns == 0 || pause_ns > RK_LATE_LOOK_NS_MAX) pause_ns = RK_LATE_LOOK_NS_MAX;
     if (pause_ns < RK_LATE_LOOK_NS_MIN) pause_ns = RK_LATE_LOOK_NS_MIN;
-    rk_timer_start(supervisor->reactor, &supervisor->late_timer, rk_deadline_after(pause_ns), on_look, supervisor);
+    if (supervisor->late_timer.armed && supervisor->late_timer.deadline_ns <= rk_deadline_after(pause_ns)) return;
+    look_after(supervisor, pause_ns);
 }

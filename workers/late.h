@@ -3,8 +3,8 @@
  *
  *   client's deadline,  the client tells (LATE) which request of its own, to the microsecond; believed only while the worker's
  *   its cancellation    status page says that it is inside that very request, and only once the deadline is over
- *   a deadline whose    looked for here, many times a second while there are sessions: the page has the deadline of the
- *   client is silent    request
+ *   a deadline whose    looked for here, ten times a second while a handler runs, else every 2 s: the page has the deadline
+ *   client is silent    of the request
  *   --request-timeout   looked for as well: the epoch in the page is odd and has not moved for so long. Nobody reads a
  *                       clock for it but this process
  *
@@ -23,6 +23,9 @@
 /** Between two looks: a sixteenth of --request-timeout, within these. */
 #define RK_LATE_LOOK_NS_MIN 1000000u
 #define RK_LATE_LOOK_NS_MAX 100000000u
+/** And while no handler runs, without --request-timeout: what came to nobody's ears is a deadline of a client that is silent
+ * from then on, and a client that ends is looked after at once. */
+#define RK_LATE_LOOK_NS_IDLE 2000000000u
 
 struct rk_member;
 struct rk_client;
@@ -55,7 +58,7 @@ int rk_late_told(struct rk_client *client, const struct rk_message_late *message
 /** Its process is gone. What it died of stays known until the next one starts. */
 void rk_late_forget(struct rk_member *member);
 
-/** Look at every worker again and again, while there are clients or handlers that run. */
+/** Look at every worker soon, and again and again while there are clients or handlers that run. */
 void rk_late_look_soon(struct rk_supervisor *supervisor);
 
 #endif

@@ -229,19 +229,37 @@ static void make_idle(struct idle *idle, const char *wait)
     idle->pids[idle->count++] = idle->server.pid;
 }
 
+/** How often a process has gone to sleep so far. */
+static unsigned sleeps_of(pid_t pid)
+{
+    static const char field[] = "\nvoluntary_ctxt_switches:";
+    char path[64], text[4096];
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strstr(text, field);
+    assert_non_null(at);
+    return (unsigned)strtoul(at + sizeof(field) - 1, NULL, 10);
+}
+
 static void test_idle_pool_uses_no_processor_time(void **state)
 {
     (void)state;
     static const char *const waits[] = {"hybrid", "park"};
     static struct idle idle[2];
+    unsigned sleeps[2];
     for (unsigned i = 0; i < 2; i++) make_idle(&idle[i], waits[i]);
     kit_pause_ms(300);
     for (unsigned i = 0; i < 2; i++) {
         idle[i].before_ticks = ticks_of(&idle[i]);
         for (unsigned k = 0; k < idle[i].count; k++) idle[i].before_ns[k] = kit_cpu_ns(idle[i].pids[k]);
     }
+    for (unsigned i = 0; i < 2; i++) sleeps[i] = sleeps_of(idle[i].server.pid);
     kit_pause_ms(2000);
     for (unsigned i = 0; i < 2; i++) {
+        assert_in_range(sleeps_of(idle[i].server.pid) - sleeps[i], 0, 4); /* a look every 2 s, and a straggler */
         uint64_t used_ns = 0, ticks = ticks_of(&idle[i]) - idle[i].before_ticks;
         for (unsigned k = 0; k < idle[i].count; k++) used_ns += kit_cpu_ns(idle[i].pids[k]) - idle[i].before_ns[k];
         print_message("%s: 16 workers and their supervisor used %.3f ms in 2 s, %llu ticks\n", waits[i],
