@@ -39,6 +39,21 @@
 /* Keys of one session that have requests in flight at the same time. */
 #define RASK_KEYS_MAX 1024u
 
+/* Streams of one session that are open at the same time; their backlog, unless options say otherwise, and the most they may
+ * say; answers that a handler may emit before its caller has taken in the first. */
+#define RASK_STREAMS_MAX 64u
+#define RASK_STREAM_QUEUE_MAX_DEFAULT 256u
+#define RASK_STREAM_QUEUE_MAX_LIMIT (1u << 19)
+#define RASK_STREAM_BYTES_MAX_DEFAULT (32ull << 20)
+#define RASK_EMITS_MAX 64u
+
+/* Names under which one session answers upcalls, and how long a handler waits for its caller unless it says otherwise. */
+#define RASK_UPCALLS_MAX 64u
+#define RASK_CALLER_TIMEOUT_NS_DEFAULT 5000000000ull
+
+/* Requests of one session whose bytes one worker may keep at the same time. */
+#define RASK_LEASES_MAX 256u
+
 /* Poisoned requests that are remembered for one user, and of all users of a supervisor. Past the first the one that was
  * heard of least recently is forgotten, past the second no other is added. */
 #define RASK_POISONS_PER_USER_MAX 64u

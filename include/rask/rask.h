@@ -4,8 +4,11 @@
 #define RASK_RASK_H
 
 #include <rask/client.h>
+#include <rask/lease.h>
 #include <rask/limits.h>
 #include <rask/status.h>
+#include <rask/stream.h>
+#include <rask/upcall.h>
 #include <rask/version.h>
 
 #endif
