@@ -36,7 +36,16 @@ uint32_t rk_layout_fingerprint(void)
         offsetof(struct rk_response_slot, payload),
         sizeof(struct rk_block_ref),
         offsetof(struct rk_request_header, client),
+        offsetof(struct rk_request_header, sent),
+        offsetof(struct rk_lane_request, emissions_taken),
         offsetof(struct rk_lane_request, released),
+        offsetof(struct rk_response_slot, lease),
+        offsetof(struct rk_side_slot, payload),
+        sizeof(struct rk_side_slot),
+        offsetof(struct rk_response_header, upcall),
+        offsetof(struct rk_response_header, leases_ended),
+        offsetof(struct rk_response_header, lease_ended),
+        offsetof(struct rk_status_page, streams),
         offsetof(struct rk_response_header, taken),
         offsetof(struct rk_response_header, service_ns),
         offsetof(struct rk_response_header, worker),
@@ -108,9 +117,14 @@ uint64_t rk_request_segment_bytes(const struct rk_params *p)
     return rk_request_slab_offset(p) + p->slab_bytes;
 }
 
-uint64_t rk_response_slab_offset(const struct rk_params *p)
+uint64_t rk_response_emissions_offset(const struct rk_params *p)
 {
     return RK_PAGE_BYTES + ring_bytes(p);
+}
+
+uint64_t rk_response_slab_offset(const struct rk_params *p)
+{
+    return rk_response_emissions_offset(p) + pages(RASK_EMITS_MAX * sizeof(struct rk_side_slot));
 }
 
 uint64_t rk_response_segment_bytes(const struct rk_params *p)

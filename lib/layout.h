@@ -9,15 +9,22 @@
  *   -------        ------            -------                              ----------  -------
  *   request        0                 rk_segment_header                    client      worker
  *                  64                rk_waiter: client sleeps?            client      worker
+ *                  1024 + i*8        items of stream i that were sent     client      worker
  *                  4096 + i*stride   lane i: rk_lane_request              client      worker i
- *                    +64               released[1008]                       client      worker i
+ *                    +0                answer to an upcall                  client      worker i
+ *                    +64               emissions taken                      client      worker i
+ *                    +128              released[992]                        client      worker i
  *                    +4096             request ring, ring_slots * 64        client      worker i
  *                  slab              blocks of 256 B to 64 KiB            client      workers
  *   request extra  4096              blocks of one class                  client      workers
  *   response       0                 rk_response_header                   worker      client
  *     (one per       +64               taken, service_ns (a hint)           worker      client
  *      lane)         +128              rk_waiter: worker sleeps?            worker      client
+ *                    +192              upcall                               worker      client
+ *                    +256              leases ended: how many               worker      client
+ *                    +1024             lease_ended[256]                     worker      client
  *                  4096              response ring, ring_slots * 64       worker      client
+ *                  +ring             emissions, 64 * 64                   worker      client
  *                  slab              blocks of 256 B to 64 KiB            worker      client
  *   response extra 4096              blocks of one class                  worker      client
  *   status         0                 rk_status_page                       worker      supervisor, tools
@@ -43,6 +50,12 @@
  * | R9 | status, pool words | owner -> tools     | release          | acquire          | each word is one that was true at some time        | none: figures only                            |
  * | R10| bell               | ringer -> sleeper  | fetch_add        | acquire, by kernel | a changed bell does not sleep                    | a lost wake-up                                |
  * | R11| stop epoch         | supervisor -> worker| release         | acquire          | the handler in that epoch is to stop               | it is seen late, or not before the kill       |
+ * | R12| emission sequence  | worker -> client   | release          | acquire          | the emission and its block are written             | caller reads half an answer                   |
+ * | R13| emissions taken    | client -> worker   | release          | acquire          | slots before it have been read                     | an emission overwrites one being read         |
+ * | R14| upcall sequence    | worker -> client   | release          | acquire          | the upcall and its block are written               | the caller's function reads half a request    |
+ * | R15| answer sequence    | client -> worker   | release          | acquire          | the answer is written and the function is done     | handler reads half an answer                  |
+ * | R16| lease ended        | worker -> client   | release          | acquire          | the handler reads the request's bytes no more      | the caller's next request overwrites them     |
+ * | R17| sent               | client -> worker   | relaxed          | relaxed          | a number that was true at some time                | none: a figure only                           |
  */
 #ifndef RK_LAYOUT_H
 #define RK_LAYOUT_H
@@ -54,7 +67,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RK_LAYOUT 2u
+#define RK_LAYOUT 3u
 #define RK_MAGIC 0x6b736172676d3173ull
 #define RK_PAGE_BYTES 4096u
 #define RK_LINE_BYTES 64u
@@ -75,7 +88,7 @@ enum rk_segment_kind {
 /** Extra segments of a session, and of a lane's responses. Segment 0 is the base segment. */
 #define RK_SEGMENTS_MAX 128u
 /** Blocks of one lane's response slab, base and extra: one released word each. */
-#define RK_RESPONSE_BLOCKS_MAX 1008u
+#define RK_RESPONSE_BLOCKS_MAX 992u
 /** Lanes of one session: every worker, and spares for incarnations that are not settled yet. */
 #define RK_LANES_MAX 320u
 #define RK_BLOCK_NONE UINT32_MAX
@@ -124,11 +137,24 @@ struct rk_block_ref {
 };
 static_assert(sizeof(struct rk_block_ref) == 32, "takes the place of the inline bytes");
 
-enum rk_request_kind { RK_REQUEST_CALL = 1 };
+enum rk_request_kind {
+    RK_REQUEST_CALL = 1,
+    RK_REQUEST_OPEN = 2, /* a stream begins. For it and the following the high half of `method` is the stream's number */
+    RK_REQUEST_ITEM = 3,
+    RK_REQUEST_END = 4, /* nothing more comes: on_end */
+    RK_REQUEST_CUT = 5, /* nothing more comes, and nothing is wanted */
+    RK_REQUEST_KIND_COUNT
+};
+#define RK_REQUEST_KIND_BITS 0x0fu
+#define RK_REQUEST_UPCALLS 0x80u /* with the kind: the caller answers upcalls */
+
 enum rk_response_kind {
     RK_RESPONSE_REPLY = 1,
-    RK_RESPONSE_SKIPPED = 2 /* the request carried a mark when it was taken: it did not run */
+    RK_RESPONSE_SKIPPED = 2, /* the request carried a mark when it was taken: it did not run */
+    RK_RESPONSE_QUIET = 3    /* of a stream: processed, and there is no answer to it */
 };
+#define RK_RESPONSE_KIND_BITS 0x0fu
+#define RK_RESPONSE_LEASED 0x80u /* with the kind: the request's block stays in use, see `lease` */
 
 /* Bits of rk_request_slot.cancel. Either makes a worker skip a request that it has not started; only STOP is shown to a
  * handler that runs. */
@@ -149,7 +175,7 @@ struct rk_request_slot {
     uint16_t method;
     uint16_t next;     /* slot of the next request */
     uint16_t consumed; /* R5: low bits of the response position that the client has read up to */
-    uint8_t kind;      /* enum rk_request_kind */
+    uint8_t kind;      /* enum rk_request_kind, RK_REQUEST_UPCALLS */
     uint8_t cancel;    /* R3, RK_CANCEL_* */
     union {
         uint8_t bytes[RASK_INLINE_BYTES];
@@ -175,8 +201,10 @@ struct rk_response_slot {
     int32_t code;
     uint16_t status;
     uint16_t next; /* slot of the next response */
-    uint8_t kind;  /* enum rk_response_kind */
-    uint8_t reserved[7];
+    uint8_t kind;  /* enum rk_response_kind, RK_RESPONSE_LEASED */
+    uint8_t reserved;
+    uint16_t lease;            /* with LEASED: which word says when it ended, */
+    uint32_t lease_generation; /* and what it says then */
     union {
         uint8_t bytes[RASK_INLINE_BYTES];
         struct rk_block_ref block;
@@ -190,6 +218,25 @@ static_assert(offsetof(struct rk_response_slot, status) == 20, "layout");
 static_assert(offsetof(struct rk_response_slot, next) == 22, "layout");
 static_assert(offsetof(struct rk_response_slot, kind) == 24, "layout");
 static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
+
+/** One emission: an answer of a stream that is not the reply to its request. A ring of RASK_EMITS_MAX; sequence n is in slot
+ * (n - 1) % RASK_EMITS_MAX. Also an upcall, and the answer to one: those have a slot each, since a worker has at most one
+ * open. */
+struct rk_side_slot {
+    uint64_t sequence; /* R12, R14, R15 */
+    uint32_t ticket;   /* generation, of the request in hand */
+    uint32_t length;
+    uint32_t position; /* low half of that request's */
+    uint32_t method;   /* upcall: hash of its name */
+    int32_t code;      /* answer: what the caller's function returned, or with `failed` an errno */
+    uint32_t failed;   /* answer: there is none */
+    union {
+        uint8_t bytes[RASK_INLINE_BYTES];
+        struct rk_block_ref block;
+    } payload;
+} RK_LINE_ALIGNED;
+static_assert(sizeof(struct rk_side_slot) == 64, "one line");
+static_assert(offsetof(struct rk_side_slot, payload) == 32, "layout");
 
 /** Copy inline bytes that were just written in smaller pieces, word by word: a wider load would have to wait until the pieces
  * have left the processor's store buffer. */
@@ -207,16 +254,22 @@ static inline void rk_copy_inline(uint8_t *to, const uint8_t *from)
 struct rk_request_header {
     struct rk_segment_header header;
     struct rk_waiter client; /* R4 */
+    uint8_t reserved[896];
+    uint64_t sent[RASK_STREAMS_MAX]; /* R17: items of each stream, without those that were dropped */
 };
 static_assert(offsetof(struct rk_request_header, client) == 64, "drawing");
+static_assert(offsetof(struct rk_request_header, sent) == 1024, "drawing");
+static_assert(sizeof(struct rk_request_header) <= RK_PAGE_BYTES, "one page");
 
 /** A lane's page in the request segment; its ring follows at +4096. */
 struct rk_lane_request {
-    uint32_t reserved[16];
-    uint32_t released[RK_RESPONSE_BLOCKS_MAX]; /* R6: generation of the block's last released use */
+    struct rk_side_slot answer;               /* R15: to the upcall with the same sequence */
+    uint64_t emissions_taken RK_LINE_ALIGNED; /* R13 */
+    uint32_t released[RK_RESPONSE_BLOCKS_MAX] RK_LINE_ALIGNED; /* R6: generation of the block's last released use */
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_lane_request) == RK_PAGE_BYTES, "one page");
-static_assert(offsetof(struct rk_lane_request, released) == 64, "drawing");
+static_assert(offsetof(struct rk_lane_request, emissions_taken) == 64, "drawing");
+static_assert(offsetof(struct rk_lane_request, released) == 128, "drawing");
 
 /** First page of a response segment; the ring follows at +4096. `taken` changes with every request and `worker` hardly
  * ever, so they do not share a line. */
@@ -225,9 +278,17 @@ struct rk_response_header {
     uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
     uint32_t service_ns;            /* about what the middle one of the requests takes; a hint. 0: not known yet */
     struct rk_waiter worker;        /* R4 */
+    struct rk_side_slot upcall;     /* R14 */
+    uint32_t leases_ended RK_LINE_ALIGNED; /* how often a word of lease_ended changed: then look at them */
+    uint8_t reserved[764];
+    uint32_t lease_ended[RASK_LEASES_MAX]; /* R16: generation of the lease that ended there last */
 };
 static_assert(offsetof(struct rk_response_header, taken) == 64, "drawing");
 static_assert(offsetof(struct rk_response_header, worker) == 128, "drawing");
+static_assert(offsetof(struct rk_response_header, upcall) == 192, "drawing");
+static_assert(offsetof(struct rk_response_header, leases_ended) == 256, "drawing");
+static_assert(offsetof(struct rk_response_header, lease_ended) == 1024, "drawing");
+static_assert(sizeof(struct rk_response_header) <= RK_PAGE_BYTES, "one page");
 
 enum rk_worker_stage {
     RK_STAGE_STARTING = 0,
@@ -271,6 +332,14 @@ struct rk_status_page {
     uint64_t log_dropped; /* lines that standard error did not take */
     uint64_t woke_epoch;  /* epoch at the last look at the clock between two requests, */
     uint64_t woke_ns;     /* and what it said */
+    /* Streams, upcalls, leases. */
+    uint64_t streams RK_LINE_ALIGNED; /* R9: open now */
+    uint64_t items;                   /* processed */
+    uint64_t backlog;                 /* items that were sent and not processed, at the last look */
+    uint64_t upcalls;
+    uint64_t upcalls_failed;
+    uint64_t leases;
+    uint64_t leased_bytes;
     /* With every sample. */
     uint64_t sample_epoch RK_LINE_ALIGNED; /* R9: of the request that was timed last, odd like `epoch` inside it */
     uint64_t sample_ns;                    /* when its handler was entered */
@@ -283,8 +352,9 @@ struct rk_status_page {
 static_assert(offsetof(struct rk_status_page, stage) == 64, "drawing");
 static_assert(offsetof(struct rk_status_page, epoch) == 128, "drawing");
 static_assert(offsetof(struct rk_status_page, parks) == 192, "drawing");
-static_assert(offsetof(struct rk_status_page, sample_epoch) == 256, "drawing");
-static_assert(offsetof(struct rk_status_page, service) == 320, "drawing");
+static_assert(offsetof(struct rk_status_page, streams) == 256, "drawing");
+static_assert(offsetof(struct rk_status_page, sample_epoch) == 320, "drawing");
+static_assert(offsetof(struct rk_status_page, service) == 384, "drawing");
 static_assert(sizeof(struct rk_status_page) <= RK_PAGE_BYTES, "one page");
 
 /** One worker as the supervisor sees it. The sums are of the incarnations that are gone; the present one counts in its own
@@ -363,6 +433,7 @@ uint64_t rk_request_segment_bytes(const struct rk_params *params);
 uint64_t rk_request_lane_offset(const struct rk_params *params, uint32_t lane);
 uint64_t rk_request_slab_offset(const struct rk_params *params);
 uint64_t rk_response_segment_bytes(const struct rk_params *params);
+uint64_t rk_response_emissions_offset(const struct rk_params *params);
 uint64_t rk_response_slab_offset(const struct rk_params *params);
 uint64_t rk_bell_segment_bytes(const struct rk_params *params);
 uint64_t rk_pool_segment_bytes(uint32_t workers);
