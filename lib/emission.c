@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Emissions: answers that a handler sends while it goes on. They lie in a ring of the lane beside its responses; the worker waits
- * while it is full (SYNC R13). Those of a request come before its response: they are taken in before that is looked at. */
+ * while it is full (SYNC R13). Order: those of a request come after the responses before it, and before its own. So only
+ * those of the oldest request that has no response yet are looked at, and all of them before its response is. */
 #include "error.h"
 #include "stream.h"
 #include <errno.h>
@@ -15,7 +16,8 @@ static const struct rk_side_slot *next_slot(const struct rask *s, const struct r
 static bool is_there(const struct rk_side_slot *slot, const struct rk_lane *lane)
 {
     /* SYNC R12 acquire: pairs with rk_emission_publish */
-    return rk_load_acquire(&slot->sequence) == lane->emissions + 1;
+    return rk_load_acquire(&slot->sequence) == lane->emissions + 1 &&
+           rk_load_relaxed(&slot->position) == (uint32_t)lane->response_position;
 }
 
 /** The stream of an emission, or NULL: the worker broke the rules. */

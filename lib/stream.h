@@ -51,7 +51,7 @@ struct rask_stream {
     struct rk_ticket_list answers; /* of s->streams->answers */
     uint32_t status;
     int32_t code;
-    bool decided; /* status and code are final */
+    bool decided;             /* status and code are final */
     struct rask_stream *next; /* of all, for rask_close() */
     struct rask_stream *previous;
 };

@@ -236,7 +236,8 @@ static void run(struct rask *s, struct rk_lane *lane)
         if (lane->state == RK_LANE_IS_OPEN) rk_settle_end(s, rask_last_error());
         return;
     }
-    struct rk_upcall_entry *entry = over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
+    struct rk_upcall_entry *entry =
+        over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
     rk_upcall_forget_answer(s, lane);
     if (entry == NULL) {
         answer(s, lane, &hand, true, -ENOSYS);
