@@ -54,10 +54,9 @@ static bool take(struct rask *s, struct rk_lane *lane, const struct rk_side_slot
     struct rk_view view = {.block = RK_BLOCK_NONE};
     if (length > RASK_INLINE_BYTES) {
         enum rk_taking found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
-        if (found == RK_TAKING_LATER) { /* announced before it was published */
+        if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
+            lane->stalled = true;
             rk_session_control(s);
-            if (lane->state != RK_LANE_IS_OPEN) return false;
-            found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
         }
         if (found != RK_TAKING_REPLY) return false;
     }
@@ -93,22 +92,23 @@ bool rk_emissions_wait(const struct rask *s, const struct rk_lane *lane)
     return !lane->full && is_there(next_slot(s, lane), lane);
 }
 
-void rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
+bool rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
 {
     uint64_t before = lane->emissions;
+    bool more;
     lane->full = false;
     for (;;) {
         const struct rk_side_slot *slot = next_slot(s, lane);
-        if (!is_there(slot, lane)) break;
-        if (!all && has_its_fill(s, lane, slot)) {
-            lane->full = true; /* until the caller takes some: rask_stream_take() */
-            break;
-        }
-        if (lane->broken || !take(s, lane, slot)) break;
+        more = is_there(slot, lane);
+        if (!more) break;
+        lane->full = !all && has_its_fill(s, lane, slot); /* until the caller takes some: rask_stream_take() */
+        if (lane->full || lane->broken || !take(s, lane, slot)) break;
         lane->emissions++;
     }
-    if (lane->emissions == before || lane->state != RK_LANE_IS_OPEN) return;
+    if (lane->state != RK_LANE_IS_OPEN) return false;
+    if (lane->emissions == before) return !more;
     /* SYNC R13 release: pairs with the worker's look for room */
     rk_store_release(&lane->page->emissions_taken, lane->emissions);
     rk_publish(lane->worker_state, lane->worker_bell);
+    return !more;
 }
