@@ -78,7 +78,8 @@ struct rk_lane {
     bool upcall_due;               /* one waits to be run (upcall.c) */
     bool full;                     /* the next emission is for a stream that has its fill of answers */
     uint64_t upcall_seen;          /* sequence of the last one */
-    uint32_t answer_block;         /* request block of the answer to it that the worker may still read */
+    uint32_t answer_block;         /* request block of the answer to it: the worker may read it until ... */
+    uint64_t answer_position;      /* ... the response at this position */
     uint64_t emissions;            /* taken (emission.c) */
     struct rk_lane_leases *leases; /* lease.c: NULL until the first */
     uint32_t lease;                /* of the response taken last: its word, RK_LEASE_NONE: none */

@@ -103,8 +103,9 @@ void rk_leases_look(struct rask *s, struct rk_lane *lane)
     for (uint32_t i = 0; i < RASK_LEASES_MAX && leases->count > 0; i++) {
         struct rk_lease *lease = &leases->entry[i];
         if (lease->block == RK_BLOCK_NONE) continue;
-        if (rk_load_acquire(&lane->header->lease_ended[i]) == lease->generation)
-            end(s, leases, lease, RASK_LEASE_RELEASED);
+        uint32_t ended =
+            rk_load_acquire(&lane->header->lease_ended[i]); /* this one, or a later one with the same word */
+        if ((int32_t)(ended - lease->generation) >= 0) end(s, leases, lease, RASK_LEASE_RELEASED);
     }
 }
 

@@ -86,13 +86,12 @@ static int ask(struct rk_handling *handling, uint32_t method, size_t bytes, uint
     struct rk_asking *asking = &handling->worker->asking;
     if (!handling->takes_upcalls) return -ENOSYS;
     if (bytes > asking->reserved_bytes) return -EINVAL;
-    int result = RK_LIKELY(rk_upcall_answered(served)) ? 0 : rk_caller_wait(handling, answered, true, timeout_ns);
-    if (result != 0) return result; /* stuck since the last one */
+    if (RK_UNLIKELY(!rk_upcall_answered(served))) return -ETIMEDOUT; /* stuck since the last one: it costs no more time */
     if (bytes <= RASK_INLINE_BYTES && asking->block != RK_BLOCK_NONE)
         memcpy(asking->bytes, rk_served_block_data(served, asking->block), bytes);
     rk_upcall_publish(served, handling, method, asking->block, asking->bytes, (uint32_t)bytes);
     if (bytes > RASK_INLINE_BYTES) asking->block = RK_BLOCK_NONE; /* the caller gives it back */
-    result = rk_caller_wait(handling, answered, true, timeout_ns);
+    int result = rk_caller_wait(handling, answered, true, timeout_ns);
     return result != 0 ? result : read_answer(handling);
 }
 
