@@ -95,8 +95,8 @@ static void test_picture_shows_each_step(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i <= 8; i++) rk_backlog_note(&backlog, i * 10 * MS, i < 4 ? i + 1 : 8 - i);
-    char *text = picture(), *line = strstr(text, "d=\"M56.0 232.0");
-    assert_non_null(line);
+    char *text = picture(), *line = strstr(text, "d=\"M56.0 232.0H56.0V");
+    assert_non_null(line); /* it starts at the left, on the ground */
     assert_int_equal(strncmp(text, "<svg xmlns=\"http://www.w3.org/2000/svg\"", 39), 0);
     assert_non_null(strstr(text, ">backlog of a-method</text>"));
     assert_non_null(strstr(line, "H704.0V232.0Z")); /* the end, at the right, on the ground */
