@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "error.h"
 #include "session.h"
+#include "upcall.h"
 #include <errno.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ static int reserve(struct rask *s, size_t length, uint64_t deadline_ns, struct r
     while (RK_UNLIKELY((result = rk_reserve(s, length, ticket)) == -EAGAIN)) {
         if (s->pending == s->ready.count) return result;
         int waited = rk_session_wait(s, NULL, deadline_ns);
-        if (s->callbacks.count > 0) rk_run_callbacks(s);
+        if (rk_callbacks_due(s)) rk_run_callbacks(s);
         if (waited == 0 && deadline_ns != 0 && rask_now_ns() >= deadline_ns) waited = -ETIMEDOUT;
         if (waited != 0) return waited;
     }
@@ -75,6 +76,10 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
     if (RK_UNLIKELY(rk_session_forked(s))) {
         fill_failure(out, RASK_UNAVAILABLE);
         return rk_session_refuse_child();
+    }
+    if (RK_UNLIKELY(s->upcalls != NULL) && rk_upcall_blocks(s)) {
+        fill_failure(out, RASK_UNAVAILABLE);
+        return rk_refuse_deadlock();
     }
     if (RK_LIKELY(!s->interruptible)) return call(s, method, data, length, timeout_ns, out);
     s->interruptible = false; /* the caller has no ticket yet with which it could go on */

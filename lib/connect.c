@@ -5,7 +5,10 @@
 #include "error.h"
 #include "events.h"
 #include "launch.h"
+#include "lease.h"
 #include "session.h"
+#include "stream.h"
+#include "upcall.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,7 +217,11 @@ static void drop_arena(struct rask *s, bool forked)
 {
     if (!forked) rk_batch_flush(s);
     rk_events_detach(s, !forked);
-    for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) rk_lane_finish(&s->lanes[i], !forked);
+    for (uint32_t i = 0; s->lanes != NULL && i < s->params.lanes; i++) {
+        if (!forked) rk_leases_died(s, &s->lanes[i]);
+        if (s->lanes[i].upcall_due) s->asides_due--;
+        rk_lane_finish(&s->lanes[i], !forked);
+    }
     rk_session_hang_up(s, !forked);
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         if (forked) s->request[i].base = NULL;
@@ -249,7 +256,7 @@ static void drop_arena(struct rask *s, bool forked)
 static int end_old_attachment(struct rask *s)
 {
     for (uint32_t i = 0; i < s->tickets.fresh; i++)
-        if (s->tickets.table[i].state == RK_TICKET_RESERVED)
+        if (s->tickets.table[i].state == RK_TICKET_RESERVED && !(s->tickets.table[i].wishes & RK_WISH_STREAM))
             return rk_error(-EBUSY, "ticket %#llx is still reserved: abandon reservations before rask_reconnect()",
                             (unsigned long long)s->tickets.table[i].id);
     rk_settle_end(s, "reconnecting");
@@ -282,15 +289,25 @@ int rask_reconnect(struct rask *s)
     return result;
 }
 
+static void drop_views(struct rk_tickets *tickets)
+{
+    for (uint32_t i = 0; i < tickets->fresh; i++)
+        if (tickets->table[i].state != RK_TICKET_FREE && tickets->table[i].view_of != NULL)
+            rk_responses_release(tickets->table[i].view_of, RK_BLOCK_NONE, 0);
+}
+
 void rask_close(struct rask *s)
 {
     if (s == NULL) return;
     bool forked = s->fork_guard != NULL && rk_session_forked(s);
-    if (!forked)
-        for (uint32_t i = 0; i < s->tickets.fresh; i++)
-            if (s->tickets.table[i].state != RK_TICKET_FREE && s->tickets.table[i].view_of != NULL)
-                rk_responses_release(s->tickets.table[i].view_of, RK_BLOCK_NONE, 0);
+    if (!forked) {
+        drop_views(&s->tickets);
+        if (s->streams != NULL) drop_views(&s->streams->answers);
+    }
     drop_arena(s, forked);
+    rk_streams_destroy(s);
+    rk_leases_destroy(s);
+    free(s->upcalls);
     rk_events_finish(s, !forked);
     rk_batch_finish(s, !forked);
     if (!forked) rk_launch_release(s->launch);

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "poison.h"
 #include "session.h"
+#include "stream.h"
 #include <string.h>
 
 #define WINDOW_START 4u
@@ -36,6 +37,11 @@ static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *
     rk_lane_publish(lane, ticket);
 }
 
+void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    bind(s, lane, ticket);
+}
+
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. Only the first lanes that move, as
  * many as the session spreads over. Among all of them the search starts at the lane used last: calls made one at a time stay
  * with one worker, whose caches know them. */
@@ -59,8 +65,7 @@ struct rk_lane *rk_dispatch_choose(struct rask *s)
     return best;
 }
 
-/** A ticket waits. */
-static void ask_for_lane(struct rask *s)
+void rk_dispatch_ask(struct rask *s)
 {
     rk_dispatch_open_lane(s, false);
     if (RK_UNLIKELY(s->broken)) rk_settle_broken(s);
@@ -80,7 +85,7 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
     ticket->state = RK_TICKET_QUEUED;
     rk_list_push_back(&s->tickets, &s->backlog, ticket);
     if (s->backlog.count > 1 && s->backlog.head == s->backlog.tail) rk_dispatch_backlog(s); /* the others have keys */
-    if (ticket->state == RK_TICKET_QUEUED) ask_for_lane(s);
+    if (ticket->state == RK_TICKET_QUEUED) rk_dispatch_ask(s);
 }
 
 static void bind_key(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
@@ -100,7 +105,7 @@ static void dispatch_key(struct rask *s, struct rk_ticket *ticket)
     }
     ticket->state = RK_TICKET_QUEUED;
     rk_key_wait(s, ticket);
-    ask_for_lane(s);
+    rk_dispatch_ask(s);
 }
 
 bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
@@ -119,7 +124,9 @@ bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket)
 void rk_backlog_return(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_QUEUED;
-    if (ticket->wishes & RK_WISH_KEY)
+    if (ticket->wishes & RK_WISH_STREAM)
+        rk_stream_wait_again(s, ticket);
+    else if (ticket->wishes & RK_WISH_KEY)
         rk_key_wait(s, ticket);
     else
         rk_list_push_front(&s->tickets, &s->backlog, ticket);
@@ -127,7 +134,9 @@ void rk_backlog_return(struct rask *s, struct rk_ticket *ticket)
 
 void rk_backlog_remove(struct rask *s, struct rk_ticket *ticket)
 {
-    if (ticket->wishes & RK_WISH_KEY)
+    if (ticket->wishes & RK_WISH_STREAM)
+        rk_stream_unwait(s, ticket);
+    else if (ticket->wishes & RK_WISH_KEY)
         rk_key_unwait(s, ticket);
     else
         rk_list_remove(&s->tickets, &s->backlog, ticket);
@@ -138,7 +147,8 @@ struct rk_ticket *rk_backlog_first(struct rask *s)
     struct rk_ticket *ticket = rk_list_first(&s->tickets, &s->backlog);
     if (ticket != NULL) return ticket;
     uint32_t key = rk_key_next_waiting(s, RK_KEYS_MAX);
-    return key == RK_KEYS_MAX ? NULL : rk_key_first(s, key);
+    if (key != RK_KEYS_MAX) return rk_key_first(s, key);
+    return s->streams != NULL ? rk_stream_first_waiting(s) : NULL;
 }
 
 /** What waits for its key's lane goes there while there is room. */
@@ -173,6 +183,7 @@ void rk_dispatch_backlog(struct rask *s)
     struct rk_lane *lane;
     rk_batch_open(s);
     if (s->keys != NULL) dispatch_keys(s);
+    if (s->streams != NULL) rk_streams_dispatch(s);
     while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = rk_dispatch_choose(s)) != NULL) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
         bind(s, lane, ticket);
@@ -216,7 +227,7 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
 /** What was cancelled ends where it is. What has a key would only come back to this lane while its worker moves on. */
 static bool stays(const struct rk_lane *lane, const struct rk_ticket *ticket)
 {
-    if (ticket->flags & RK_TICKET_CANCELLED) return true;
+    if ((ticket->flags & RK_TICKET_CANCELLED) || (ticket->wishes & RK_WISH_STREAM)) return true;
     return (ticket->wishes & RK_WISH_KEY) && !lane->stuck && lane->window > 0;
 }
 

@@ -118,7 +118,7 @@ static int start_waiting(struct rask *s)
 
 static bool anything(const struct rask *s)
 {
-    return s->ready.count > 0 || s->callbacks.count > 0 || rk_session_anything(s);
+    return s->ready.count > 0 || rk_callbacks_due(s) || rk_session_anything(s);
 }
 
 static void withdraw(struct rask *s)
@@ -194,7 +194,7 @@ void rk_events_polled(struct rask *s, int count)
     withdraw(s);
     rk_progress(s);                    /* what a message brought may let the backlog go on ... */
     rk_session_tick(s, rask_now_ns()); /* ... or call for a look: the supervisor's death does */
-    if (s->ready.count > 0 || s->callbacks.count > 0)
+    if (s->ready.count > 0 || rk_callbacks_due(s))
         raise_fd(events);
     else
         arm(s);

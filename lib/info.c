@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What a session knows about itself and its supervisor, and where the default socket is. */
 #include "error.h"
+#include "lease.h"
 #include "session.h"
+#include "stream.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +56,10 @@ int rask_info(const struct rask *s, struct rask_info *info)
         .parks = s->parks,
         .requests = s->requests,
         .moved = s->moved,
+        .streams = rk_streams_count(s),
+        .leases = s->leases != NULL ? s->leases->count : 0,
+        .stream_backlog = rk_streams_backlog(s),
+        .leased_bytes = s->leases != NULL ? s->leases->bytes : 0,
     };
     memcpy(info->plugin, s->plugin, sizeof info->plugin);
     memcpy(info->plugin_version, s->plugin_version, sizeof info->plugin_version);

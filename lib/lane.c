@@ -24,6 +24,7 @@ static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_requ
         .entries = entries,
         .page = page,
         .pidfd = -1,
+        .answer_block = RK_BLOCK_NONE,
     };
 }
 
@@ -88,6 +89,8 @@ void rk_lane_finish(struct rk_lane *lane, bool mapped)
         free(lane->mapped);
     }
     lane->mapped = NULL;
+    free(lane->leases); /* of a session that is over: otherwise they were settled */
+    lane->leases = NULL;
     if (lane->pidfd >= 0) close(lane->pidfd);
     lane->pidfd = -1;
 }
@@ -120,14 +123,13 @@ static enum rk_taking broken(struct rk_lane *lane, uint32_t kind, uint32_t statu
     return RK_TAKING_BROKEN;
 }
 
-/** Where a response over the inline size lies, checked; fills the ticket. */
-static enum rk_taking find_block(struct rk_lane *lane, const struct rk_block_ref *shared, struct rk_ticket *ticket)
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length,
+                                  struct rk_view *view)
 {
     struct rk_block_ref copy;
     const struct rk_block_ref *block = &copy;
     memcpy(&copy, shared, sizeof copy);
     rk_light_barrier(); /* from here on only the copy is looked at */
-    uint32_t length = ticket->response_length;
     bool known = block->segment < RK_SEGMENTS_MAX && block->index < RK_RESPONSE_BLOCKS_MAX;
     if (known && lane->mapped->segment[block->segment].base == NULL) return RK_TAKING_LATER;
     const struct rk_segment *segment = known ? &lane->mapped->segment[block->segment] : NULL;
@@ -138,28 +140,50 @@ static enum rk_taking find_block(struct rk_lane *lane, const struct rk_block_ref
                  lane->worker, block->segment, block->index, (unsigned long long)block->offset, length);
         return RK_TAKING_BROKEN;
     }
-    ticket->response = (const uint8_t *)segment->base + block->offset;
-    ticket->response_block = block->index;
-    ticket->response_generation = block->generation;
+    *view = (struct rk_view){(const uint8_t *)segment->base + block->offset, block->index, block->generation};
     return RK_TAKING_REPLY;
+}
+
+struct rk_ticket *rk_lane_asks_for(struct rk_lane *lane, struct rk_tickets *tickets, uint32_t low_position,
+                                   uint32_t generation, uint64_t *position)
+{
+    uint32_t behind = low_position - (uint32_t)lane->response_position;
+    *position = lane->response_position + behind;
+    uint32_t index = behind < rk_lane_load(lane) ? rk_lane_entry(lane, *position)->ticket : RK_HOLE;
+    struct rk_ticket *ticket = index != RK_HOLE ? &tickets->table[index] : NULL;
+    if (ticket != NULL && (uint32_t)(ticket->id >> 32) == generation) return ticket;
+    lane->broken = true;
+    rk_error(-EPROTO, "worker %u: it asks for ticket %u at position ..%u, which it has not in hand", lane->worker,
+             generation, low_position);
+    return NULL;
+}
+
+/** What a response says of a lease: in lane->lease. False: nonsense. */
+static bool take_lease(struct rk_lane *lane, const struct rk_response_slot *slot, const struct rk_ticket *ticket)
+{
+    lane->lease = rk_load_relaxed(&slot->lease);
+    lane->lease_generation = rk_load_relaxed(&slot->lease_generation);
+    return lane->lease < RASK_LEASES_MAX && ticket->block != RK_BLOCK_NONE;
 }
 
 /** Statuses that a worker may answer with; the others are for the client to find. */
 #define REPLY_STATUSES                                                                                                 \
     (1u << RASK_OK | 1u << RASK_HANDLER_ERROR | 1u << RASK_REPLY_TOO_LARGE | 1u << RASK_ABORTED | 1u << RASK_EXPIRED | \
-     1u << RASK_OVERLOADED | 1u << RASK_NO_METHOD)
+     1u << RASK_CANCELLED | 1u << RASK_OVERLOADED | 1u << RASK_NO_METHOD)
 
 enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out)
 {
     const struct rk_response_slot *slot = lane->next_response;
     uint64_t position = lane->response_position;
     uint32_t index = rk_lane_entry(lane, position)->ticket;
-    uint32_t kind = rk_load_relaxed(&slot->kind);
+    uint32_t whole_kind = rk_load_relaxed(&slot->kind), kind = whole_kind & RK_RESPONSE_KIND_BITS;
     uint32_t status = rk_load_relaxed(&slot->status);
     uint32_t next = rk_load_relaxed(&slot->next);
     uint32_t generation = rk_load_relaxed(&slot->ticket);
     uint32_t length = rk_load_relaxed(&slot->length);
-    bool reply = kind == RK_RESPONSE_REPLY && status < 32 && (REPLY_STATUSES >> status & 1) && index != RK_HOLE;
+    bool reply = (kind == RK_RESPONSE_REPLY || kind == RK_RESPONSE_QUIET) && status < 32 &&
+                 (REPLY_STATUSES >> status & 1) && index != RK_HOLE;
+    lane->lease = RK_LEASE_NONE;
     if (position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED))
         return broken(lane, kind, status, next, generation);
     if (index == RK_HOLE) {
@@ -170,6 +194,14 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
     struct rk_ticket *ticket = *out = &tickets->table[index];
     if (generation != (uint32_t)(ticket->id >> 32)) return broken(lane, kind, status, next, generation);
     if (!reply && !(ticket->flags & RK_TICKET_MARKED)) return broken(lane, kind, status, next, generation);
+    bool only_streams = kind == RK_RESPONSE_QUIET || (reply && status == RASK_CANCELLED);
+    if (only_streams && !(ticket->wishes & RK_WISH_STREAM)) return broken(lane, kind, status, next, generation);
+    if (kind == RK_RESPONSE_QUIET) {
+        ticket->wishes |= RK_WISH_QUIET;
+        length = 0;
+    }
+    if ((whole_kind & RK_RESPONSE_LEASED) && (!reply || !take_lease(lane, slot, ticket)))
+        return broken(lane, whole_kind, status, next, generation);
     if (ticket->state != RK_TICKET_BOUND) ticket = &tickets->late;
     ticket->response_block = RK_BLOCK_NONE;
     if (reply) { /* a skipped request may be sent again: its bytes stay */
@@ -179,8 +211,12 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
         if (length <= RASK_INLINE_BYTES) {
             memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
         } else {
-            enum rk_taking found = find_block(lane, &slot->payload.block, ticket);
+            struct rk_view view;
+            enum rk_taking found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
             if (found != RK_TAKING_REPLY) return found; /* it is not decided yet */
+            ticket->response = view.data;
+            ticket->response_block = view.block;
+            ticket->response_generation = view.generation;
         }
         ticket->code = rk_load_relaxed(&slot->code);
     }

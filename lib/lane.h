@@ -18,6 +18,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** A response without a lease. */
+#define RK_LEASE_NONE UINT32_MAX
+
 /** Entry: the request was retracted, its response must say SKIPPED. */
 #define RK_HOLE UINT32_MAX
 
@@ -71,6 +74,15 @@ struct rk_lane {
     int pidfd;
     bool leaving;          /* its worker takes nothing new; window is 0 */
     bool dead_seen;        /* pidfd said so at the last look; the supervisor has not yet */
+    bool upcalling;        /* the caller's function runs for its worker: nothing more goes there */
+    bool upcall_due;       /* one waits to be run (upcall.c) */
+    bool full;             /* the next emission is for a stream that has its fill of answers */
+    uint64_t upcall_seen;  /* sequence of the last one */
+    uint32_t answer_block; /* request block of the answer to it that the worker may still read */
+    uint64_t emissions;    /* taken (emission.c) */
+    struct rk_lane_leases *leases; /* lease.c: NULL until the first */
+    uint32_t lease;            /* of the response taken last: its word, RK_LEASE_NONE: none */
+    uint32_t lease_generation; /* and what that will say */
     uint64_t stalled_ns;   /* since when, as far as somebody looked */
     uint64_t taken_before; /* `taken` at the last look of rk_dispatch_rebalance() */
 } RK_LINE_ALIGNED;
@@ -109,7 +121,7 @@ static inline uint32_t rk_lane_in_flight(const struct rk_lane *lane)
 /** It gets on with what it has, or has nothing. */
 static inline bool rk_lane_moves(const struct rk_lane *lane)
 {
-    return !lane->broken && !lane->leaving && !(lane->stuck && rk_lane_load(lane) > 0);
+    return !lane->broken && !lane->leaving && !lane->upcalling && !(lane->stuck && rk_lane_load(lane) > 0);
 }
 
 /** Has dispatch room for another request there? */
@@ -146,7 +158,7 @@ static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticke
     slot->next = (uint16_t)next;
     RK_STEP(REQUEST_NEXT);
     slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
-    slot->kind = RK_REQUEST_CALL;
+    slot->kind = ticket->kind;
     slot->cancel = 0;
     RK_STEP(REQUEST_FIELDS);
     /* SYNC R1 release: pairs with rk_served_ready */
@@ -225,6 +237,21 @@ static inline struct rk_ticket *rk_lane_plain(const struct rk_lane *lane, struct
  * A ticket that is not BOUND any more keeps its outcome: the response then goes to tickets->late. Each word of the
  * worker's memory is read once. */
 enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, struct rk_ticket **out);
+
+/** Bytes of a worker that lie in a block, checked. */
+struct rk_view {
+    const void *data;
+    uint32_t block;
+    uint32_t generation;
+};
+
+/** Where a payload over the inline size lies. RK_TAKING_REPLY, RK_TAKING_LATER, or RK_TAKING_BROKEN. */
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length,
+                                  struct rk_view *view);
+
+/** Whose handler a side slot is about: its ticket, and its position in *position. NULL: the worker broke the rules. */
+struct rk_ticket *rk_lane_asks_for(struct rk_lane *lane, struct rk_tickets *tickets, uint32_t low_position,
+                                   uint32_t generation, uint64_t *position);
 
 /** Where in the lane a ticket is that the lane holds. */
 uint64_t rk_lane_position_of(const struct rk_lane *lane, const struct rk_ticket *ticket);

@@ -45,7 +45,7 @@ static struct rk_poison *find(struct rk_poisons *poisons, uint64_t fingerprint)
 
 bool rk_poisoned(struct rask *s, const struct rk_ticket *ticket)
 {
-    if (s->poisons == NULL || s->poisons->fatal == 0) return false;
+    if (s->poisons == NULL || s->poisons->fatal == 0 || (ticket->wishes & RK_WISH_STREAM)) return false;
     const struct rk_poison *poison = find(s->poisons, fingerprint_of(s, ticket));
     return poison != NULL && poison->deaths >= RK_POISON_DEATHS;
 }

@@ -3,8 +3,11 @@
 #include "clock.h"
 #include "error.h"
 #include "events.h"
+#include "lease.h"
 #include "poison.h"
 #include "session.h"
+#include "stream.h"
+#include "upcall.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -30,6 +33,8 @@ static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
 
 static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
 {
+    if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE)) rk_upcall_forget_answer(s, lane);
+    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE) && !rk_lease_begin(s, lane, ticket)) return;
     rk_ticket_let_go(s, ticket);
     if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
         on_late(s, lane, ticket);
@@ -49,9 +54,11 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
 static bool take_special(struct rask *s, struct rk_lane *lane)
 {
     struct rk_ticket *ticket = NULL;
+    if (s->streams != NULL) rk_emissions_take(s, lane, true); /* they come before the response */
     enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
     if (found >= RK_TAKING_SKIPPED) {
         on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
+        if (RK_UNLIKELY(lane->broken)) rk_settle_end(s, rask_last_error());
     } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
         lane->stalled = true;
         rk_session_control(s);
@@ -107,9 +114,29 @@ static inline uint32_t take_responses(struct rask *s, struct rk_lane *lane, bool
     return count;
 }
 
+/** What workers have besides responses. */
+static void take_asides(struct rask *s)
+{
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (s->streams != NULL && rk_emissions_wait(s, lane)) rk_emissions_take(s, lane, false);
+        if (lane->broken) continue; /* a look at the lanes will find it */
+        if (s->upcalls != NULL) rk_upcall_look(s, lane);
+        if (rk_leases_wait(lane)) rk_leases_look(s, lane);
+    }
+}
+
+static bool any_asides(const struct rask *s, const struct rk_lane *lane)
+{
+    if (lane->broken) return false;
+    return (s->streams != NULL && rk_emissions_wait(s, lane)) || (s->upcalls != NULL && rk_upcall_waits(s, lane)) ||
+           rk_leases_wait(lane);
+}
+
 uint32_t rk_progress(struct rask *s)
 {
     uint32_t count = 0;
+    if (RK_UNLIKELY(s->asides > 0)) take_asides(s);
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane, false);
@@ -131,6 +158,7 @@ bool rk_session_anything(const struct rask *s)
         const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->position != lane->response_position && !lane->broken && !lane->stalled && rk_lane_ready(lane))
             return true;
+        if (RK_UNLIKELY(s->asides > 0) && any_asides(s, lane)) return true;
     }
     return false;
 }
@@ -141,6 +169,7 @@ static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal, en
     for (int i = 0; i < 2 && lane->state == RK_LANE_IS_OPEN && !lane->broken; i++) {
         lane->stalled = false; /* the second time round its segment has been received */
         take_responses(s, lane, true);
+        if (s->streams != NULL && lane->state == RK_LANE_IS_OPEN) rk_emissions_take(s, lane, true);
     }
     /* Reading messages on the way may have settled it already. */
     if (lane->state != RK_LANE_IS_FREE) rk_settle_lane(s, lane, signal, cause);

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "events.h"
 #include "session.h"
+#include "stream.h"
 #include <errno.h>
 #include <string.h>
 
@@ -24,6 +25,11 @@ static int refuse(const struct rask *s)
 static inline bool usable(const struct rask *s)
 {
     return RK_LIKELY(!rk_session_forked(s) && s->connected && !s->shutting_down);
+}
+
+int rk_session_usable(const struct rask *s)
+{
+    return usable(s) ? 0 : refuse(s);
 }
 
 static int announce(struct rask *s, uint32_t id)
@@ -65,7 +71,7 @@ static int grow(struct rask *s, uint32_t class_index)
 }
 
 /** A block of the class, then of a new extent, then of a larger class that happens to have one. */
-static int take_block(struct rask *s, size_t bytes, uint32_t *block)
+int rk_take_block(struct rask *s, size_t bytes, uint32_t *block)
 {
     uint32_t wanted = rk_class_of(bytes);
     *block = rk_slab_take(&s->slab, wanted);
@@ -93,7 +99,7 @@ int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
         memset(ticket->bytes, 0, sizeof ticket->bytes); /* all of them travel */
         return 0;
     }
-    int result = take_block(s, bytes, &ticket->block);
+    int result = rk_take_block(s, bytes, &ticket->block);
     if (RK_UNLIKELY(result != 0)) rk_ticket_put(&s->tickets, ticket);
     return result;
 }
@@ -101,12 +107,10 @@ int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
 void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket)
 {
     if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) return (void *)(uintptr_t)ticket->bytes;
-    const struct rk_block *block = &s->slab.blocks[ticket->block];
-    return (uint8_t *)s->request[block->segment].base + block->offset;
+    return rk_block_data(s, ticket->block);
 }
 
-/** How many bytes a reservation holds. */
-static size_t capacity_of(const struct rask *s, const struct rk_ticket *ticket)
+size_t rk_reservation_capacity(const struct rask *s, const struct rk_ticket *ticket)
 {
     if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) return RASK_INLINE_BYTES;
     uint64_t capacity = rk_class_bytes(s->slab.blocks[ticket->block].class_index);
@@ -120,7 +124,7 @@ int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
     if (RK_UNLIKELY(result != 0)) return result;
     request->ticket = ticket->id;
     request->data = rk_reservation_data(s, ticket);
-    request->capacity = capacity_of(s, ticket);
+    request->capacity = rk_reservation_capacity(s, ticket);
     return 0;
 }
 
@@ -170,6 +174,11 @@ static struct rk_ticket *reservation(struct rask *s, const struct rask_request *
     return RK_LIKELY(ticket != NULL && ticket->state == RK_TICKET_RESERVED) ? ticket : NULL;
 }
 
+static bool is_streams(const struct rk_ticket *ticket)
+{
+    return (ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_STREAM);
+}
+
 static int not_reserved(const struct rask_request *request)
 {
     return rk_error(-EINVAL, "ticket %#llx is not a reservation", (unsigned long long)request->ticket);
@@ -183,7 +192,7 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
         rk_request_block_free(s, ticket);
     }
     ticket->length = (uint32_t)length;
-    ticket->method = (uint8_t)method;
+    ticket->method = (uint16_t)method;
     s->pending++;
     s->requests++;
     if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) || !rk_dispatch_special(s, ticket)) rk_dispatch(s, ticket);
@@ -206,10 +215,14 @@ int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, s
     if (!usable(s)) return refuse(s);
     struct rk_ticket *ticket = reservation(s, request);
     if (RK_UNLIKELY(ticket == NULL)) return not_reserved(request);
+    if (RK_UNLIKELY(is_streams(ticket)))
+        return rk_error(-EINVAL, "ticket %#llx is reserved for a stream: rask_stream_submit() it",
+                        (unsigned long long)request->ticket);
     if (RK_UNLIKELY(method >= s->method_count))
         return rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
-    if (RK_UNLIKELY(length > capacity_of(s, ticket)))
-        return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity_of(s, ticket));
+    size_t capacity = rk_reservation_capacity(s, ticket);
+    if (RK_UNLIKELY(length > capacity))
+        return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity);
     bool more = options != NULL && (options->flags & RASK_SUBMIT_MORE);
     int result = options != NULL ? take_options(s, ticket, options) : 0;
     if (RK_UNLIKELY(result != 0)) return result;
@@ -227,6 +240,7 @@ int rask_abandon(struct rask *s, struct rask_request *request)
     if (rk_session_forked(s)) return rk_session_refuse_child();
     struct rk_ticket *ticket = reservation(s, request);
     if (ticket == NULL) return not_reserved(request);
+    if (is_streams(ticket)) rk_stream_abandoned(s, ticket);
     rk_request_block_free(s, ticket);
     ticket->read = NULL;
     rk_ticket_put(&s->tickets, ticket);

@@ -8,6 +8,9 @@
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
  *   events.c    sleeping in the caller's loop      batch.c     wakes of several requests at once
  *   keys.c      requests that stay together        poison.c    requests that killed workers
+ *   stream.c    streams                            answers.c   their answers, not taken yet
+ *   emission.c  answers in the middle of a request upcall.c    functions that handlers call
+ *   lease.c     requests that handlers keep
  *
  * All of it is private memory of one thread; what is shared is reached through lane.h and segment.h. */
 #ifndef RK_SESSION_H
@@ -35,6 +38,9 @@ struct rk_launch;
 struct rk_batch;
 struct rk_events;
 struct rk_poisons;
+struct rk_streams;
+struct rk_upcalls;
+struct rk_leases;
 
 struct rask {
     /* Hot. */
@@ -62,6 +68,8 @@ struct rask {
     uint32_t empty_polls;
     uint32_t deliveries;      /* since the last look at the clock */
     uint64_t finished;        /* tickets that got their outcome */
+    uint32_t asides;          /* open streams, registered upcalls, leases: workers may have something beside responses */
+    uint32_t asides_due;      /* upcalls and ends of leases that wait to be told, where callbacks run */
     uint32_t wakes_held;      /* batch.c: bells bumped whose wakes wait for more requests */
     struct rk_batch *batch;   /* NULL until the first batch */
     struct rk_events *events; /* events.c: the caller sleeps in a loop of its own; NULL until it says so */
@@ -115,6 +123,9 @@ struct rask {
     uint64_t moved;
     struct rk_keys *keys;       /* NULL until the first key */
     struct rk_poisons *poisons; /* poison.c: NULL until one is known */
+    struct rk_streams *streams; /* stream.c: NULL until the first */
+    struct rk_upcalls *upcalls; /* upcall.c: NULL until the first */
+    struct rk_leases *leases;   /* lease.c: NULL until the first */
     uint32_t late_untold;       /* tickets with RK_WISH_TELL_LATE */
 };
 
@@ -145,6 +156,18 @@ static inline bool rk_session_called(const struct rask *s)
 /* request.c */
 /** A reservation for `bytes` bytes: see rask_reserve(). */
 int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out);
+/** A request block of this session. 0, -EAGAIN, -ENOMEM, -EMFILE. */
+int rk_take_block(struct rask *s, size_t bytes, uint32_t *block);
+/** Where a block of the request slab lies. */
+static inline void *rk_block_data(struct rask *s, uint32_t index)
+{
+    const struct rk_block *block = &s->slab.blocks[index];
+    return (uint8_t *)s->request[block->segment].base + block->offset;
+}
+/** May it take new requests? 0, or why not. */
+int rk_session_usable(const struct rask *s);
+/** How many bytes a reservation holds. */
+size_t rk_reservation_capacity(const struct rask *s, const struct rk_ticket *ticket);
 /** Where the bytes of a reservation go. */
 void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket);
 /** It has a deadline. */
@@ -157,6 +180,10 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
 /** What is special about a ticket comes first: true if that was all, false if it is to go the way of the others. */
 bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket);
+/** Write and publish a ticket's request; rk_lane_load() leaves room. */
+void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket);
+/** A ticket waits: open a lane if that helps. */
+void rk_dispatch_ask(struct rask *s);
 /** A lane with room: an idle one, else the least loaded, else NULL. */
 struct rk_lane *rk_dispatch_choose(struct rask *s);
 /** A ticket was taken back from its lane: it waits again, before the others. */
@@ -196,6 +223,10 @@ void rk_settle_again(struct rask *s, struct rk_ticket *ticket);
 void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal, enum rk_gone_cause cause);
 /** End what is poisoned and has not started. */
 void rk_settle_poisoned(struct rask *s);
+/** A request's handler is past its time: the supervisor may end the worker after a grace. */
+void rk_settle_late(struct rask *s, struct rk_ticket *ticket);
+/** Take back one position if its worker has not entered it. True: it will never run, and the lane has let go of it. */
+bool rk_settle_retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks);
 /** Tell the supervisor of handlers past their deadline, of which it could not be told at once. */
 void rk_settle_tell_late(struct rask *s);
 /** The supervisor is gone: end what is not bound; the rest ends as its workers' deaths are proven. */
@@ -225,8 +256,16 @@ static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
 /** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:
  * none). 0, -ETIMEDOUT, or -EINTR if s->interruptible. */
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
-/** Run callbacks that are due; returns how many. */
+/** Run callbacks that are due, upcalls and ends of leases among them; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);
+
+static inline bool rk_callbacks_due(const struct rask *s)
+{
+    return s->callbacks.count + s->asides_due > 0;
+}
+
+/** -EDEADLK with its text. */
+int rk_refuse_deadlock(void);
 /** Wait for a live ticket that is not a callback's: 0, -ETIMEDOUT, -EINTR if s->interruptible, or
  * -EINVAL when a callback took it. */
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out);

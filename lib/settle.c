@@ -10,6 +10,9 @@
 #include "poison.h"
 #include "session.h"
 #include "status.h"
+#include "lease.h"
+#include "stream.h"
+#include "upcall.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +28,9 @@ static void hand_over(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->state = RK_TICKET_DONE;
     s->finished++;
-    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->read != NULL) {
+    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_STREAM)) {
+        rk_stream_finished(s, ticket);
+    } else if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && ticket->read != NULL) {
         rk_list_push_back(&s->tickets, &s->callbacks, ticket);
         if (RK_UNLIKELY(s->events != NULL)) rk_events_disturb(s);
     } else if (ticket == s->awaited || (ticket->flags & RK_TICKET_PRIVATE)) {
@@ -83,8 +88,7 @@ void rk_ticket_drop(struct rask *s, struct rk_ticket *ticket)
     rk_ticket_put(&s->tickets, ticket);
 }
 
-/** Take back one position if its worker has not entered it. True: it will never run. */
-static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
+bool rk_settle_retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
 {
     struct rk_lane *lane = &s->lanes[ticket->lane];
     uint64_t position = rk_lane_position_of(lane, ticket);
@@ -100,9 +104,8 @@ static bool retract(struct rask *s, struct rk_ticket *ticket, uint8_t marks)
     return true;
 }
 
-/** Its handler is past the deadline, or was asked to stop: the supervisor may end the worker after a grace. Never waited for: a
- * supervisor that does not read is told at a later look. */
-static void tell_late(struct rask *s, struct rk_ticket *ticket)
+/** Never waited for: a supervisor that does not read is told at a later look. */
+void rk_settle_late(struct rask *s, struct rk_ticket *ticket)
 {
     const struct rk_lane *lane = &s->lanes[ticket->lane];
     uint64_t now_ns = rask_now_ns();
@@ -128,7 +131,7 @@ void rk_settle_tell_late(struct rask *s)
         struct rk_ticket *ticket = &s->tickets.table[i];
         if (!(ticket->wishes & RK_WISH_TELL_LATE)) continue;
         ticket->wishes &= (uint8_t)~RK_WISH_TELL_LATE;
-        if (ticket->flags & RK_TICKET_LANE_HOLDS) tell_late(s, ticket);
+        if (ticket->flags & RK_TICKET_LANE_HOLDS) rk_settle_late(s, ticket);
     }
 }
 
@@ -141,11 +144,11 @@ static void stop(struct rask *s, struct rk_ticket *ticket, uint8_t marks, uint32
         rk_finish_empty(s, ticket, unstarted, 0);
         return;
     }
-    if (retract(s, ticket, marks)) {
+    if (rk_settle_retract(s, ticket, marks)) {
         rk_finish_empty(s, ticket, unstarted, 0);
         return;
     }
-    if (marks == RK_CANCEL_STOP) tell_late(s, ticket);
+    if (marks == RK_CANCEL_STOP) rk_settle_late(s, ticket);
     if (started != RASK_OK) {
         ticket->flags |= RK_TICKET_MAY_HAVE_RUN;
         rk_finish_empty(s, ticket, started, 0);
@@ -198,9 +201,11 @@ void rk_settle_shutdown(struct rask *s)
 {
     if (s->shutting_down) return;
     s->shutting_down = true;
+    rk_streams_shutdown(s);
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        for (uint64_t position = rk_lane_taken(lane); position < lane->position; position++) {
+        /* The newest first: of a stream nothing may run behind what was taken back. */
+        for (uint64_t position = lane->position, taken = rk_lane_taken(lane); position-- > taken;) {
             uint32_t index = rk_lane_entry(lane, position)->ticket;
             if (index != RK_HOLE && s->tickets.table[index].state == RK_TICKET_BOUND)
                 stop(s, &s->tickets.table[index], RK_CANCEL_RETRACT, RASK_SHUTDOWN, RASK_OK);
@@ -223,7 +228,9 @@ void rk_settle_poisoned(struct rask *s)
 
 void rk_settle_again(struct rask *s, struct rk_ticket *ticket)
 {
-    if (ticket->flags & RK_TICKET_CANCELLED)
+    if (ticket->wishes & RK_WISH_STREAM)
+        rk_stream_unprocessed(s, ticket);
+    else if (ticket->flags & RK_TICKET_CANCELLED)
         rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
     else if (s->shutting_down)
         rk_finish_empty(s, ticket, RASK_SHUTDOWN, 0);
@@ -251,7 +258,7 @@ static void settle_entered(struct rask *s, struct rk_ticket *ticket, int32_t sig
 static void settle_position(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool entered,
                             int32_t signal, enum rk_gone_cause cause)
 {
-    bool died_inside = entered && !lane->broken && (cause == RK_GONE_CRASHED || cause == RK_GONE_UNKNOWN);
+    bool died_inside = entered && !lane->broken && !(ticket->wishes & RK_WISH_STREAM) && (cause == RK_GONE_CRASHED || cause == RK_GONE_UNKNOWN);
     rk_ticket_let_go(s, ticket);
     if (died_inside) rk_poison_death(s, lane, ticket, cause == RK_GONE_CRASHED);
     if (ticket->flags & RK_TICKET_ORPHAN) {
@@ -267,6 +274,9 @@ static void settle_position(struct rask *s, struct rk_lane *lane, struct rk_tick
 
 static void forget_lane(struct rask *s, struct rk_lane *lane)
 {
+    if (lane->upcall_due) s->asides_due--;
+    rk_upcall_forget_answer(s, lane);
+    rk_leases_died(s, lane);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->open_count; i++)
         if (s->open_lanes[i] != lane->index) s->open_lanes[kept++] = s->open_lanes[i];
@@ -285,6 +295,7 @@ void rk_settle_lane(struct rask *s, struct rk_lane *lane, int32_t signal, enum r
 {
     if (lane->state == RK_LANE_IS_OPEN) {
         uint64_t taken = rk_lane_taken(lane); /* everything, when the worker broke the rules */
+        if (s->streams != NULL) rk_streams_lane_gone(s, lane, taken, signal, cause);
         for (uint64_t position = lane->position; position-- > lane->response_position;) {
             uint32_t index = rk_lane_entry(lane, position)->ticket;
             if (index != RK_HOLE)
@@ -306,6 +317,7 @@ void rk_settle_disconnect(struct rask *s)
     for (uint32_t i = 0; i < s->params.lanes; i++)
         if (s->lanes[i].state == RK_LANE_IS_OPENING) forget_lane(s, &s->lanes[i]);
     end_backlog(s, s->shutting_down ? RASK_SHUTDOWN : RASK_UNAVAILABLE);
+    rk_streams_end(s, false, s->shutting_down ? RASK_SHUTDOWN : RASK_UNAVAILABLE);
 }
 
 /** One position of a lane whose worker lives, but will not answer this session any more. */
@@ -329,6 +341,7 @@ void rk_settle_end(struct rask *s, const char *why)
     snprintf(s->ended_text, sizeof s->ended_text, "%s", why);
     rk_session_hang_up(s, true); /* the supervisor tells the workers */
     rk_settle_disconnect(s);
+    rk_streams_end(s, true, RASK_UNAVAILABLE);
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         for (uint64_t position = lane->response_position; position < lane->position; position++)

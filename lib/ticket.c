@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The ticket table and the lists of tickets; see ticket.h. Private memory only. */
 #include "ticket.h"
+#include "layout.h"
 #include <errno.h>
 #include <stdlib.h>
 
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity)
 {
     size_t bytes = (size_t)capacity * sizeof *tickets->table;
-    *tickets = (struct rk_tickets){.capacity = capacity, .free_head = RK_TICKET_NONE};
+    *tickets = (struct rk_tickets){.capacity = capacity, .free_head = RK_TICKET_NONE, .kind = RK_REQUEST_CALL};
     tickets->table = aligned_alloc(_Alignof(struct rk_ticket), bytes);
     return tickets->table == NULL ? -ENOMEM : 0;
 }

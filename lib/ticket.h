@@ -45,6 +45,8 @@ enum rk_ticket_state {
 /* Wishes of a ticket, with RK_TICKET_SPECIAL. */
 #define RK_WISH_KEY 0x01u       /* `key` counts */
 #define RK_WISH_TELL_LATE 0x02u /* the supervisor has to hear that its handler is past the deadline */
+#define RK_WISH_STREAM 0x04u    /* it belongs to stream `key` */
+#define RK_WISH_QUIET 0x08u     /* of a stream: it was processed, and there is no answer */
 
 struct rk_responses;
 
@@ -59,10 +61,11 @@ struct rk_ticket {
     };
     uint32_t block; /* of the request, RK_BLOCK_NONE: inline */
     uint16_t lane;  /* while BOUND or lane_holds */
-    uint8_t method;
+    uint16_t method; /* of a stream: with its number in the high half */
     uint8_t state;
     uint8_t flags; /* RK_TICKET_* */
-    uint8_t reserved[3];
+    uint8_t kind;  /* what the slot says: enum rk_request_kind, RK_REQUEST_UPCALLS */
+    uint8_t memory_class; /* of a stream's item: class of its block + 1, 0: none */
     /* With RK_TICKET_SPECIAL. */
     uint64_t deadline_ns;
     rask_read_fn read; /* callback style; NULL: delivered by poll or wait */
@@ -81,7 +84,7 @@ struct rk_ticket {
     uint32_t response_length;
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
     uint32_t response_generation;
-    uint32_t key;                 /* entry in the table of keys */
+    uint32_t key;                 /* entry in the table of keys; with RK_WISH_STREAM: of streams */
     const void *response;         /* in place, or `bytes` */
     struct rk_responses *view_of; /* mapping that `response` lies in */
 } __attribute__((aligned(64)));
@@ -102,6 +105,7 @@ struct rk_tickets {
     uint32_t free_head;
     uint32_t used;
     uint8_t flags;         /* of a new reservation: 0, or SPECIAL while every request has to be looked at */
+    uint8_t kind;          /* of a new reservation: CALL, with UPCALLS while the caller answers them */
     struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
@@ -127,6 +131,7 @@ static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
     rk_store_relaxed(&ticket->id, ticket->id + (1ull << 32));
     ticket->state = RK_TICKET_RESERVED;
     ticket->flags = tickets->flags;
+    ticket->kind = tickets->kind;
     tickets->used++;
     return ticket;
 }

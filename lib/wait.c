@@ -4,7 +4,10 @@
 #include "clock.h"
 #include "error.h"
 #include "events.h"
+#include "lease.h"
 #include "session.h"
+#include "stream.h"
+#include "upcall.h"
 #include <errno.h>
 #include <sched.h>
 
@@ -23,7 +26,7 @@ uint64_t rask_now_ns(void)
 /** Is what is waited for there? `ticket` NULL: anything that finished after `finished`. */
 static bool done(const struct rask *s, const struct rk_ticket *ticket, uint64_t finished)
 {
-    return (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->finished != finished) || s->callbacks.count > 0;
+    return (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->finished != finished) || rk_callbacks_due(s);
 }
 
 /** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. `first`: of this wait, so
@@ -68,7 +71,8 @@ static bool timed_out(struct rask *s, uint64_t deadline_ns)
 /** Look at most `looks` times at what is waited for: one lane when a single ticket is, else everything. Returns how often. */
 static inline uint32_t spin(const struct rask *s, const struct rk_ticket *ticket, uint32_t looks)
 {
-    const struct rk_lane *lane = ticket != NULL && ticket->state == RK_TICKET_BOUND ? &s->lanes[ticket->lane] : NULL;
+    bool one_lane = ticket != NULL && ticket->state == RK_TICKET_BOUND && s->asides == 0;
+    const struct rk_lane *lane = one_lane ? &s->lanes[ticket->lane] : NULL;
     uint32_t i = 0;
     for (; i < looks; i++) {
         if (lane != NULL ? rk_lane_ready(lane) || rk_session_called(s) : rk_session_anything(s)) break;
@@ -148,6 +152,10 @@ uint32_t rk_run_callbacks(struct rask *s)
         rask_release(s, &completion);
         count++;
     }
+    if (RK_UNLIKELY(s->asides_due > 0)) {
+        count += rk_upcalls_run(s);
+        if (s->leases != NULL) count += rk_leases_tell(s);
+    }
     return count;
 }
 
@@ -172,7 +180,7 @@ static int close_sink(struct rask *s)
 {
     uint32_t count = s->sink_count;
     s->sink_room = s->sink_count = 0;
-    if (s->callbacks.count > 0) rk_run_callbacks(s);
+    if (rk_callbacks_due(s)) rk_run_callbacks(s);
     return (int)count;
 }
 
@@ -182,7 +190,7 @@ int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
     rk_batch_flush(s);
     open_sink(s, out, max);
     rk_progress(s);
-    if (s->sink_count == 0 && s->callbacks.count == 0) {
+    if (s->sink_count == 0 && !rk_callbacks_due(s)) {
         /* A caller that only polls needs the rare looks, too; one that sleeps in its own loop wakes up for them. */
         if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0 || s->events != NULL)
             rk_session_tick(s, rask_now_ns());
@@ -199,8 +207,8 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
     open_sink(s, out, max);
     rk_progress(s);
     int result = 0;
-    if (s->sink_count == 0 && s->ready.count == 0 && s->callbacks.count == 0)
-        result = rk_session_wait(s, NULL, deadline_ns);
+    if (s->sink_count == 0 && s->ready.count == 0 && !rk_callbacks_due(s))
+        result = rk_upcall_stuck(s) ? rk_refuse_deadlock() : rk_session_wait(s, NULL, deadline_ns);
     int count = close_sink(s);
     return result != 0 ? result : count;
 }
@@ -209,11 +217,13 @@ int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, 
 {
     uint64_t id = ticket->id;
     while (ticket->state != RK_TICKET_DONE) {
+        if (RK_UNLIKELY(s->upcalls != NULL) && ticket->state == RK_TICKET_BOUND && s->lanes[ticket->lane].upcalling)
+            return rk_refuse_deadlock();
         s->awaited = ticket;
         int result = rk_session_wait(s, ticket, deadline_ns);
         s->awaited = NULL;
         if (RK_UNLIKELY(result != 0)) return result;
-        if (RK_LIKELY(s->callbacks.count == 0)) continue;
+        if (RK_LIKELY(!rk_callbacks_due(s))) continue;
         rk_run_callbacks(s); /* one of them may have taken the ticket */
         if (ticket->id != id || ticket->state == RK_TICKET_FREE || ticket->state == RK_TICKET_HELD) return -EINVAL;
         if (deadline_ns != 0 && ticket->state != RK_TICKET_DONE && rask_now_ns() >= deadline_ns) return -ETIMEDOUT;
@@ -241,6 +251,7 @@ int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_com
 void rask_release(struct rask *s, struct rask_completion *completion)
 {
     if (rk_session_forked(s)) return;
+    if (RK_UNLIKELY(completion->ticket & RK_ANSWER_BIT)) rk_answer_release(s, completion->ticket);
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, completion->ticket);
     completion->data = NULL;
     completion->length = 0;

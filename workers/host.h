@@ -8,12 +8,14 @@
 #include <stdbool.h>
 
 struct rk_served;
+struct rk_worker;
 
 /** One plugin's host. `table` is what the plugin sees. */
 struct rk_host {
     struct rask_host table;
     char prefix[80];             /* starts every log line */
     const char *const *settings; /* "KEY=VALUE", NULL-terminated, or NULL; not owned */
+    struct rk_worker *worker;    /* NULL: none behind it */
 };
 
 /** Fill in the table. Without a worker behind it (`rask check`) only log, config and now_ns are of use. */
@@ -29,10 +31,23 @@ struct rk_handling {
     uint32_t ticket;         /* goes back with the response */
     uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
     uint32_t reserved_bytes; /* room the handler may fill */
+    size_t wanted_bytes;     /* while it waits for room */
     uint32_t replied_bytes;  /* length of the response */
     uint16_t method;
+    uint16_t stream;    /* number of its stream, unless it is a call */
+    uint8_t kind;       /* enum rk_request_kind */
+    bool takes_upcalls; /* the caller answers them */
     bool too_large;     /* the last reservation was refused */
     bool asked_to_stop; /* cancelled() said 1 */
+    bool replied;       /* of a stream: there is an answer */
+    bool retained;      /* it is leased, */
+    uint32_t lease;     /* and the client is told so, unless RK_HANDLING_NO_LEASE */
+    uint32_t lease_generation;
+    struct rk_worker *worker; /* set once; NULL: none behind it */
 };
+#define RK_HANDLING_NO_LEASE UINT32_MAX
+
+/** Is it to stop: by mark or by the supervisor? Notes it. The deadline is not looked at. */
+bool rk_handling_stops(struct rk_handling *handling);
 
 #endif

@@ -89,6 +89,14 @@ static void ask_to_stop(struct rk_member *member)
     rk_peer_send(&member->peer, &message, 0, NULL, NULL);
 }
 
+/* Streams to it are finished first, while the drain timeout lasts. */
+static void ask_to_leave(struct rk_member *member)
+{
+    struct rk_message_lane message = {.worker = member->index, .generation = member->generation};
+    rk_message_init(&message.head, RK_LANE_LEAVING, sizeof(message));
+    rk_peer_send(&member->peer, &message, 0, NULL, NULL);
+}
+
 static void serve(struct rk_member *member)
 {
     struct rk_supervisor *supervisor = member->supervisor;
@@ -117,7 +125,10 @@ static void act(struct rk_member *member, enum rk_policy_action action, uint64_t
         serve(member);
         break;
     case RK_ACT_ASK:
-        ask_to_stop(member);
+        if (member->role == RK_ROLE_LEAVING && member->supervisor->phase == RK_PHASE_SERVING)
+            ask_to_leave(member);
+        else
+            ask_to_stop(member);
         break;
     case RK_ACT_KILL:
         kill(member->pid, SIGKILL);

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct here {
-    struct rask_call call; /* first: what the handler sees */
+    struct rk_handling handling; /* first: what the handler sees; a call without worker or caller */
     void *reply;
     size_t room_bytes;
     size_t reply_bytes;
@@ -54,7 +54,7 @@ static const struct rask_method *find_method(const struct rask_plugin *plugin, c
 
 static int handle(const struct rask_method *method, struct here *here)
 {
-    int code = method->handle(&here->call);
+    int code = method->handle(&here->handling.call);
     if (code != 0) {
         rk_complain("the handler of %s returned error code %d", method->name, code);
         return RK_EXIT_HANDLER;
@@ -65,7 +65,8 @@ static int handle(const struct rask_method *method, struct here *here)
 static int serve(const struct rk_replay *replay, const struct rask_plugin *plugin)
 {
     struct rk_host host;
-    struct here here = {.call = {.request = replay->request, .request_bytes = replay->request_bytes}};
+    struct here here = {.handling = {.kind = RK_REQUEST_CALL,
+                                     .call = {.request = replay->request, .request_bytes = replay->request_bytes}}};
     const struct rask_method *method = find_method(plugin, replay->method);
     if (!method) {
         rk_complain("plugin %s has no method \"%s\"", replay->plugin, replay->method);
@@ -75,14 +76,14 @@ static int serve(const struct rk_replay *replay, const struct rask_plugin *plugi
     host.table.reserve = reserve_here;
     host.table.reply = reply_here;
     host.table.cancelled = cancelled_here;
-    here.call.host = &host.table;
-    int result = plugin->open ? plugin->open(&host.table, &here.call.state) : 0;
+    here.handling.call.host = &host.table;
+    int result = plugin->open ? plugin->open(&host.table, &here.handling.call.state) : 0;
     if (result != 0) {
         rk_complain("plugin %s: its open() returned %d", replay->plugin, result);
         return RK_EXIT_CONFIG;
     }
     int code = handle(method, &here);
-    if (plugin->close) plugin->close(here.call.state);
+    if (plugin->close) plugin->close(here.handling.call.state);
     free(here.reply);
     return code;
 }

@@ -60,7 +60,7 @@ int rk_worker_sample(struct rk_worker *worker)
     rk_store_relaxed(&page->sample_ns, start_ns);
     /* SYNC R9 release: pairs with rk_stats_look; whoever sees the epoch sees the time */
     rk_store_release(&page->sample_epoch, worker->epoch + 1);
-    int code = worker->plugin->methods[worker->handling.method].handle(&worker->handling.call);
+    int code = rk_worker_run(worker);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) return code; /* the handler's child: no page here */
     uint64_t ns = rask_now_ns() - start_ns;
     uint64_t *bucket = &page->service[bucket_of(ns)];

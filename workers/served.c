@@ -52,6 +52,8 @@ void rk_served_destroy(struct rk_served *served)
     }
     rk_segment_finish(&served->bell);
     rk_slab_finish(&served->slab);
+    free(served->streams);
+    free(served->leases);
     free(served);
 }
 
@@ -70,6 +72,8 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->requests =
         (const struct rk_request_slot *)(const void *)((const uint8_t *)served->lane_page + RK_PAGE_BYTES);
     served->next_request = served->requests;
+    served->emission_ring =
+        (struct rk_side_slot *)(void *)(response + rk_response_emissions_offset(params));
     served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
     served->client_bell = &bells->client.word;
     served->own_bell = &bells->lane[lane].word;
@@ -110,37 +114,28 @@ static inline bool free_consumed(struct rk_served *served, uint16_t low_bits)
     return true;
 }
 
-/** Where a payload over the inline size lies, checked against the mapping. */
-static enum rk_take find_block(struct rk_served *served, const struct rk_block_ref *shared,
-                               struct rk_handling *handling)
+int rk_served_find_block(struct rk_served *served, const struct rk_block_ref *shared, uint64_t length,
+                         const void **data)
 {
     struct rk_block_ref block;
     memcpy(&block, shared, sizeof block);
     rk_light_barrier(); /* from here on only the copy is looked at */
-    uint64_t length = handling->call.request_bytes;
-    if (block.segment >= RK_SEGMENTS_MAX) {
-        rk_error(-EPROTO, "request names segment %u of %u", block.segment, RK_SEGMENTS_MAX);
-        return RK_TAKE_BAD;
-    }
+    if (block.segment >= RK_SEGMENTS_MAX)
+        return rk_error(-EPROTO, "request names segment %u of %u", block.segment, RK_SEGMENTS_MAX);
     const struct rk_segment *segment = &served->request[block.segment];
-    if (segment->base == NULL) {
-        served->stalled = true;
-        return RK_TAKE_STALLED;
-    }
+    if (segment->base == NULL) return -EAGAIN;
     uint64_t start = block.segment == 0 ? rk_request_slab_offset(&served->params) : RK_PAGE_BYTES;
     if (length > segment->bytes || block.offset < start || block.offset > segment->bytes - length ||
-        block.offset % RASK_BLOCK_BYTES_MIN != 0) {
-        rk_error(-EPROTO, "request names bytes %llu+%llu of a segment of %llu", (unsigned long long)block.offset,
-                 (unsigned long long)length, (unsigned long long)segment->bytes);
-        return RK_TAKE_BAD;
-    }
-    handling->call.request = (const uint8_t *)segment->base + block.offset;
-    return RK_TAKE_REQUEST;
+        block.offset % RASK_BLOCK_BYTES_MIN != 0)
+        return rk_error(-EPROTO, "request names bytes %llu+%llu of a segment of %llu", (unsigned long long)block.offset,
+                        (unsigned long long)length, (unsigned long long)segment->bytes);
+    *data = (const uint8_t *)segment->base + block.offset;
+    return 0;
 }
 
 /** Fill everything but the payload and publish. */
-static inline void publish(struct rk_served *served, struct rk_response_slot *slot, uint32_t ticket,
-                           enum rk_response_kind kind, uint32_t status, int32_t code)
+static inline void publish(struct rk_served *served, struct rk_response_slot *slot, uint32_t ticket, uint32_t kind,
+                           uint32_t status, int32_t code)
 {
     uint64_t position = served->position++;
     slot->ticket = ticket;
@@ -197,6 +192,19 @@ static void reply_from_block(struct rk_served *served, struct rk_response_slot *
     };
 }
 
+/** What kind of response: the usual one, none to look at, or one that leaves the request's bytes here. */
+static inline uint32_t kind_of(struct rk_response_slot *slot, const struct rk_handling *handling, uint32_t status)
+{
+    if (RK_LIKELY(handling->kind == RK_REQUEST_CALL && handling->lease == RK_HANDLING_NO_LEASE))
+        return RK_RESPONSE_REPLY;
+    bool quiet = handling->kind != RK_REQUEST_CALL && !handling->replied && status == RASK_OK;
+    uint32_t kind = quiet ? RK_RESPONSE_QUIET : RK_RESPONSE_REPLY;
+    if (handling->lease == RK_HANDLING_NO_LEASE) return kind;
+    slot->lease = (uint16_t)handling->lease;
+    slot->lease_generation = handling->lease_generation;
+    return kind | RK_RESPONSE_LEASED;
+}
+
 void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uint32_t status, int32_t code)
 {
     struct rk_response_slot *slot = rk_served_response_slot(served);
@@ -204,7 +212,7 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
     RK_STEP(RESPONSE_LENGTH);
     if (RK_UNLIKELY(handling->block != RK_BLOCK_NONE)) reply_from_block(served, slot, handling);
     RK_STEP(RESPONSE_PAYLOAD);
-    publish(served, slot, handling->ticket, RK_RESPONSE_REPLY, status, code);
+    publish(served, slot, handling->ticket, kind_of(slot, handling, status), status, code);
 }
 
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling)
@@ -225,21 +233,31 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     handling->call.request = slot->payload.bytes;
     handling->call.request_bytes = length;
     handling->ticket = rk_load_relaxed(&slot->ticket);
-    handling->method = rk_load_relaxed(&slot->method);
+    uint32_t method = rk_load_relaxed(&slot->method);
     handling->cancel = &slot->cancel;
     handling->served = served;
     handling->block = RK_BLOCK_NONE;
     handling->reserved_bytes = handling->replied_bytes = 0;
-    handling->too_large = handling->asked_to_stop = false;
-    if (RK_UNLIKELY(kind != RK_REQUEST_CALL || length > served->params.payload_bytes_max || next > served->mask ||
+    handling->too_large = handling->asked_to_stop = handling->replied = handling->retained = false;
+    handling->lease = RK_HANDLING_NO_LEASE;
+    handling->method = (uint16_t)method;
+    handling->kind = RK_REQUEST_CALL;
+    handling->takes_upcalls = (kind & RK_REQUEST_UPCALLS) != 0;
+    if (RK_UNLIKELY((kind & ~RK_REQUEST_UPCALLS) != RK_REQUEST_CALL)) {
+        handling->kind = (uint8_t)(kind & ~RK_REQUEST_UPCALLS);
+        handling->stream = (uint16_t)(method >> 8);
+        handling->method = (uint16_t)(method & 0xff);
+    }
+    if (RK_UNLIKELY(handling->kind == 0 || handling->kind >= RK_REQUEST_KIND_COUNT || length > served->params.payload_bytes_max || next > served->mask ||
                     !free_consumed(served, consumed))) {
         rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", kind, length,
                  next, consumed, (unsigned long long)served->position);
         return RK_TAKE_BAD;
     }
     if (RK_UNLIKELY(length > RASK_INLINE_BYTES)) {
-        enum rk_take found = find_block(served, &slot->payload.block, handling);
-        if (RK_UNLIKELY(found != RK_TAKE_REQUEST)) return found;
+        int found = rk_served_find_block(served, &slot->payload.block, length, &handling->call.request);
+        if (RK_UNLIKELY(found == -EAGAIN)) served->stalled = true;
+        if (RK_UNLIKELY(found != 0)) return found == -EAGAIN ? RK_TAKE_STALLED : RK_TAKE_BAD;
     }
     served->next_request = &served->requests[rk_slot_line(next, served->mask)];
     RK_STEP(REQUEST_READ);

@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 struct rk_handling;
+struct rk_served_streams;
+struct rk_served_leases;
 
 struct rk_served {
     /* Hot: one look at an idle session touches this line and the slot. */
@@ -46,6 +48,16 @@ struct rk_served {
     struct rk_segment bell;
     struct rk_slab slab;
     int control_fd; /* to announce extra segments; not owned */
+
+    /* Beside responses. */
+    struct rk_side_slot *emission_ring;
+    uint64_t emissions; /* published */
+    uint64_t emissions_taken;
+    uint64_t upcalls;                  /* published */
+    struct rk_served_streams *streams; /* streams.c: NULL until the first */
+    struct rk_served_leases *leases;   /* leases.c: NULL until the first */
+    bool gone;                         /* its client is: to be dropped when the handler returns */
+    struct rk_served *next_kept;       /* gone, and handlers hold bytes of it (leases.c) */
 };
 
 /** Map a session from a SESSION message. Takes both descriptors. *out is NULL on failure. -EPROTO, -ENOMEM. */
@@ -88,6 +100,37 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
 
 /** Publish a response without payload to a request that was not handled. */
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status);
+
+/** A block for `bytes` bytes of response memory, or RK_BLOCK_NONE; where it lies. */
+uint32_t rk_served_take_block(struct rk_served *served, size_t bytes);
+static inline void *rk_served_block_data(const struct rk_served *served, uint32_t index)
+{
+    const struct rk_block *block = &served->slab.blocks[index];
+    return (uint8_t *)served->response[block->segment].base + block->offset;
+}
+
+/** Where a payload of the client over the inline size lies. 0; -EAGAIN its segment is not here yet; -EPROTO. */
+int rk_served_find_block(struct rk_served *served, const struct rk_block_ref *shared, uint64_t length,
+                         const void **data);
+
+/** served_side.c. Is there room for one more emission? */
+bool rk_emission_room(struct rk_served *served);
+/** Publish what was reserved for a reply as an emission; there is room. */
+void rk_emission_publish(struct rk_served *served, struct rk_handling *handling, uint32_t bytes);
+/** Publish an upcall of the handler in hand; the one before was answered. Over the inline size: in `block`. */
+void rk_upcall_publish(struct rk_served *served, const struct rk_handling *handling, uint32_t method, uint32_t block,
+                       const uint8_t *inline_bytes, uint32_t bytes);
+/** Was the last upcall answered? */
+bool rk_upcall_answered(const struct rk_served *served);
+/** An answer, read and checked. */
+struct rk_answer {
+    const void *data;
+    uint32_t length;
+    int32_t code;
+    uint8_t bytes[RASK_INLINE_BYTES];
+};
+/** Read the answer. 0; what the client says is why there is none; -EAGAIN its segment is not here yet; -EPROTO. */
+int rk_upcall_answer(struct rk_served *served, struct rk_answer *answer);
 
 /** Room for a reply, see struct rask_host. Gives an earlier reservation back. */
 void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes);

@@ -56,8 +56,8 @@ static int grow(struct rk_served *served, uint32_t class_index)
     return 0;
 }
 
-/** A block that holds `bytes`: of its class, then from a new extent, then of a larger class. */
-static uint32_t take_block(struct rk_served *served, size_t bytes)
+/** Of its class, then from a new extent, then of a larger class. */
+uint32_t rk_served_take_block(struct rk_served *served, size_t bytes)
 {
     uint32_t wanted = rk_class_of(bytes);
     for (uint32_t class_index = wanted; class_index < RK_CLASSES; class_index++) {
@@ -88,12 +88,11 @@ void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, 
         handling->reserved_bytes = (uint32_t)bytes;
         return rk_served_response_slot(served)->payload.bytes;
     }
-    if (bytes <= served->params.payload_bytes_max) handling->block = take_block(served, bytes);
+    if (bytes <= served->params.payload_bytes_max) handling->block = rk_served_take_block(served, bytes);
     if (handling->block == RK_BLOCK_NONE) {
         handling->too_large = true;
         return NULL;
     }
     handling->reserved_bytes = (uint32_t)bytes;
-    const struct rk_block *block = &served->slab.blocks[handling->block];
-    return (uint8_t *)served->response[block->segment].base + block->offset;
+    return rk_served_block_data(served, handling->block);
 }

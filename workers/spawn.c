@@ -205,6 +205,7 @@ __attribute__((noreturn)) static void run_child(const struct rk_spawn_config *co
         .control_word_fd = config->control_word_fd,
         .membarrier = rk_membarrier_register(),
         .plugin_path = config->plugin_path,
+        .caller_timeout_ns = config->caller_timeout_ns,
         .requests_max = with_jitter(config->limits->requests_max, config->chance),
         .settings = config->settings,
     };

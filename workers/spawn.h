@@ -24,6 +24,7 @@ struct rk_spawn_config {
     const char *plugin_path; /* for messages */
     int plugin_fd;           /* its copy */
     const struct rk_worker_limits *limits;
+    uint64_t caller_timeout_ns;
     uint32_t chance; /* for the jitter of a limit */
     const char *const *settings;
     struct rlimit files;        /* what the worker may open; the supervisor raises its own */

@@ -38,6 +38,7 @@ struct rk_supervisor_config {
     struct rk_quota_config quota;
     uint64_t kill_grace_ns;      /* from a deadline that passed inside a handler to the end of its worker */
     uint64_t request_timeout_ns; /* 0: none */
+    uint64_t caller_timeout_ns;  /* how long a handler waits for its caller, unless it says otherwise */
     uint64_t poison_ttl_ns;      /* 0: nothing is poisoned */
 };
 

@@ -4,6 +4,7 @@
 #include "control.h"
 #include "crash.h"
 #include "error.h"
+#include "leases.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,8 @@ int rk_worker_create(struct rk_worker **out, const struct rk_worker_config *conf
     worker->page = worker->status.base;
     worker->page->pid = (uint32_t)getpid();
     worker->page->index = config->index;
+    worker->handling.worker = worker;
+    worker->asking.block = RK_BLOCK_NONE;
     worker->handling.epoch = &worker->page->epoch;
     worker->handling.stop = &((const struct rk_control_page *)worker->control.base)->stop_epoch;
     worker->page->sample_every = RK_SAMPLE_EVERY;
@@ -69,6 +72,7 @@ int rk_worker_open(struct rk_worker *worker, const struct rask_plugin *plugin)
     worker->plugin = plugin;
     worker->shares_requests = (plugin->flags & RASK_PLUGIN_SHARED_REQUEST) != 0;
     rk_host_init(&worker->host, prefix, worker->config.settings);
+    worker->host.worker = worker;
     worker->handling.call.host = &worker->host.table;
     rk_worker_stage(worker, RK_STAGE_OPENING);
     int result = plugin->open != NULL ? plugin->open(&worker->host.table, &worker->plugin_state) : 0;
@@ -81,6 +85,9 @@ void rk_worker_destroy(struct rk_worker *worker)
     if (worker == NULL) return;
     rk_crash_forget(worker);
     while (worker->session_count > 0) rk_served_destroy(worker->sessions[--worker->session_count]);
+    rk_leases_finish(worker);
+    free(worker->handlers);
+    free(worker->asking.copy);
     rk_segment_finish(&worker->control);
     rk_segment_finish(&worker->status);
     rk_crowd_destroy(worker->crowd);

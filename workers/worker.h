@@ -19,6 +19,7 @@ struct rk_worker_config {
     int control_word_fd;         /* RK_SEGMENT_CONTROL; consumed */
     bool membarrier;             /* rk_membarrier_register() said so */
     const char *plugin_path;     /* for messages */
+    uint64_t caller_timeout_ns;  /* how long a handler waits for its caller */
     uint64_t requests_max;       /* ask to be replaced after so many; 0: never */
     const char *const *settings; /* "KEY=VALUE", NULL-terminated, or NULL */
 };

@@ -2,6 +2,7 @@
 /* What the supervisor tells a worker: sessions come, grow and go; shut down. Runs between requests only. */
 #include "control.h"
 #include "error.h"
+#include "leases.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <rask/client.h>
@@ -26,9 +27,20 @@ static struct rk_served **find(struct rk_worker *worker, uint32_t session)
 
 static void drop(struct rk_worker *worker, struct rk_served **place)
 {
-    rk_served_destroy(*place);
+    struct rk_served *served = *place;
+    if (served == worker->in_hand) { /* its handler is running: afterwards */
+        served->gone = true;
+        return;
+    }
     *place = worker->sessions[--worker->session_count];
     rk_store_relaxed(&worker->page->sessions, worker->session_count);
+    rk_streams_close_all(worker, served);
+    if (!rk_leases_keep(worker, served)) rk_served_destroy(served);
+}
+
+void rk_worker_drop(struct rk_worker *worker, struct rk_served *served)
+{
+    drop(worker, find(worker, served->id));
 }
 
 static void send_text(struct rk_worker *worker, uint32_t session, const char *why)
@@ -133,6 +145,9 @@ static void on_message(struct rk_worker *worker, const union rk_any_message *mes
         break;
     case RK_SHUTDOWN:
         worker->stopping = true;
+        break;
+    case RK_LANE_LEAVING:
+        worker->leaving = true;
         break;
     default: /* not for a worker */
         for (unsigned i = 0; i < rk_message_fd_count(message->head.type); i++) close(fds[i]);

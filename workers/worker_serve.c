@@ -63,11 +63,10 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     /* SYNC R9 release: pairs with the readers of the status page */
     rk_store_release(&page->epoch, epoch + 1);
     RK_STEP(EPOCH_ODD);
-    int code = RK_LIKELY(--worker->until_sample != 0)
-                   ? worker->plugin->methods[handling->method].handle(&handling->call)
-                   : rk_worker_sample(worker);
+    int code = RK_LIKELY(--worker->until_sample != 0) ? rk_worker_run(worker) : rk_worker_sample(worker);
     RK_STEP(HANDLED);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
+    if (RK_UNLIKELY(handling->kind != RK_REQUEST_CALL)) rk_streams_ran(worker, served, code);
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
     worker->epoch = epoch + 2;
@@ -76,11 +75,13 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     if (RK_UNLIKELY(status != RASK_OK)) rk_store_relaxed(&page->handler_errors, page->handler_errors + 1);
 }
 
-/** Reasons not to run the handler; RASK_OK: none. */
-static uint32_t refusal(struct rk_worker *worker, const struct rk_served *served)
+/** Reasons not to run the handler; RASK_OK: none; RASK_STATUS_COUNT: the client broke the rules. */
+static uint32_t refusal(struct rk_worker *worker, struct rk_served *served)
 {
     struct rk_handling *handling = &worker->handling;
     if (RK_UNLIKELY(handling->method >= worker->plugin->method_count)) return RASK_NO_METHOD;
+    uint32_t refused = RK_UNLIKELY(handling->kind != RK_REQUEST_CALL) ? rk_streams_enter(worker, served) : RASK_OK;
+    if (RK_UNLIKELY(refused != RASK_OK)) return refused;
     if (RK_UNLIKELY(handling->call.deadline_ns != 0) && rask_now_ns() > handling->call.deadline_ns) return RASK_EXPIRED;
     if (RK_LIKELY(!served->snapshot && worker->shares_requests)) return RASK_OK;
     handling->call.request = snapshot(worker, &handling->call);
@@ -102,8 +103,19 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         uint32_t refused = refusal(worker, served);
         if (RK_LIKELY(refused == RASK_OK))
             handle(worker, served);
+        else if (refused == RASK_STATUS_COUNT)
+            rk_worker_reject(worker, served, rask_last_error());
         else
             refuse(worker, served, refused);
+        if (RK_UNLIKELY(refused == RASK_STATUS_COUNT)) return false;
+        if (RK_UNLIKELY(served->gone)) { /* while the handler waited for its caller */
+            rk_worker_drop(worker, served);
+            return false;
+        }
+    } else if (RK_UNLIKELY(taken == RK_TAKE_SKIPPED && worker->handling.kind == RK_REQUEST_OPEN)) {
+        if (rk_streams_skipped(served, &worker->handling)) return true;
+        rk_worker_reject(worker, served, "no memory for its streams");
+        return false;
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);
     } else if (taken == RK_TAKE_BAD) {
@@ -176,6 +188,7 @@ static void before_sleep(struct rk_worker *worker)
 {
     rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
     if (worker->page->queue_depth != 0) rk_store_relaxed(&worker->page->queue_depth, 0);
+    if (worker->page->streams != 0) rk_streams_look(worker);
     if (rk_log_owes()) rk_log_settle();
     rk_store_relaxed(&worker->page->log_dropped, rk_log_dropped());
 }
@@ -294,7 +307,7 @@ int rk_worker_serve(struct rk_worker *worker)
         bool spins = rk_ladder_spins(ladder) && !slept;
         if (RK_LIKELY(spins && yields == 0)) spin(worker, ladder->spins);
         if (RK_UNLIKELY(rk_worker_called(worker))) rk_worker_control(worker);
-        if (RK_UNLIKELY(worker->stopping)) break;
+        if (RK_UNLIKELY(worker->stopping || (worker->leaving && worker->page->streams == 0))) break;
         if (round_of_turns(worker)) {
             if (!slept) note_awake(worker, spins, yields > 0);
             slept = false;
@@ -313,6 +326,7 @@ int rk_worker_serve(struct rk_worker *worker)
     }
     finish_entered(worker);
     rk_worker_stage(worker, RK_STAGE_DRAINING);
+    for (uint32_t i = 0; i < worker->session_count; i++) rk_streams_close_all(worker, worker->sessions[i]);
     if (worker->plugin->drain != NULL) worker->plugin->drain(worker->plugin_state);
     if (worker->plugin->close != NULL) worker->plugin->close(worker->plugin_state);
     rk_worker_stage(worker, RK_STAGE_STOPPED);

@@ -9,6 +9,8 @@
 #include "reactor_crowd.h"
 #include "segment.h"
 #include "served.h"
+#include "streams.h"
+#include "upcalls.h"
 #include "worker.h"
 
 struct rk_worker {
@@ -17,6 +19,10 @@ struct rk_worker {
     void *plugin_state;
     struct rk_host host;
     struct rk_handling handling; /* the request in hand */
+    const struct rask_stream_handlers **handlers; /* of streams, by method; NULL: none are served */
+    struct rk_asking asking;     /* the upcall in hand */
+    struct rk_served *in_hand;   /* while a handler waits for its caller: must not be dropped */
+    struct rk_served *kept;      /* sessions that are gone and of which handlers hold bytes */
     bool shares_requests;        /* the plugin copes with request bytes that change */
     uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
     uint32_t until_sample;       /* requests until one is timed */
@@ -29,6 +35,7 @@ struct rk_worker {
     const uint32_t *control_word;
     uint32_t control_seen;
     bool stopping;
+    bool leaving; /* another has taken over: ends when no stream is open */
     struct rk_segment status;
     struct rk_status_page *page;
     uint32_t *fork_guard; /* 0 in a forked child */
@@ -52,7 +59,16 @@ static inline bool rk_worker_called(const struct rk_worker *worker)
 /** Receive and act on every message that waits. Sets `stopping` on SHUTDOWN and when the supervisor is gone. */
 void rk_worker_control(struct rk_worker *worker);
 
-/** Run the handler of the request in hand, timed (sample.c). Returns what it returned. */
+/** Run the handler of the request in hand. Returns what it returned. */
+static inline int rk_worker_run(struct rk_worker *worker)
+{
+    struct rk_handling *handling = &worker->handling;
+    if (RK_LIKELY(handling->kind == RK_REQUEST_CALL))
+        return worker->plugin->methods[handling->method].handle(&handling->call);
+    return rk_streams_run(worker);
+}
+
+/** The same, timed (sample.c). Returns what it returned. */
 int rk_worker_sample(struct rk_worker *worker);
 
 /** Look at the clock between two requests: the next one cannot have begun before. Returns what it says. */
@@ -60,6 +76,9 @@ uint64_t rk_worker_woke(struct rk_worker *worker);
 
 /** It has handled as many requests as it should: ask the supervisor for a successor, once. */
 void rk_worker_ask_replacement(struct rk_worker *worker);
+
+/** A session is gone. */
+void rk_worker_drop(struct rk_worker *worker, struct rk_served *served);
 
 /** End a session whose client broke the rules, and tell the supervisor why. */
 void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const char *why);

@@ -144,6 +144,10 @@ struct rask_info {
     uint64_t parks;        /**< waits that slept in the kernel */
     uint64_t requests;     /**< submitted so far */
     uint64_t moved;        /**< retracted from one worker and given to another */
+    uint32_t streams;      /**< open just now */
+    uint32_t leases;       /**< requests that ended and whose bytes workers keep */
+    uint64_t stream_backlog; /**< items sent and not yet processed, of all streams */
+    uint64_t leased_bytes;   /**< memory that leases take */
 };
 
 /** Fill *info. -EINVAL if info->size is not one this library knows. no-block, session thread. */

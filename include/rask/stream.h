@@ -111,7 +111,8 @@ int rask_stream_end(struct rask_stream *stream);
 int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max);
 
 /** The same, but waits until there is one or the stream has ended. Returns how many, 0: the stream has ended and every answer
- * was taken. Errors: -ETIMEDOUT past deadline_ns (absolute, 0: none); -EINTR as for rask_wait(); -EDEADLK inside an
+ * was taken. Errors: -ETIMEDOUT past deadline_ns (absolute, 0: none); -ENODATA nothing was sent that could be answered;
+ * -EINTR as for rask_wait(); -EDEADLK inside an
  * upcall of this stream's worker. */
 int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns);
 

@@ -217,6 +217,7 @@ static void *work(void *argument)
         .control_fd = member->theirs,
         .control_word_fd = member->word_fd,
         .membarrier = rk_membarrier_register(),
+        .caller_timeout_ns = RASK_CALLER_TIMEOUT_NS_DEFAULT,
     };
     struct rk_worker *worker;
     MUST(rk_worker_create(&worker, &config) == 0);

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* What the owner of a stream does with it: items in, answers out, its end; see <rask/stream.h>. */
+#include "error.h"
+#include "stream.h"
+#include "upcall.h"
+#include <errno.h>
+#include <string.h>
+
+static int has_ended(const struct rask_stream *stream)
+{
+    if (stream->phase == RK_STREAM_ENDING) return rk_error(-EPIPE, "the stream was told that nothing more comes");
+    return rk_error(-EPIPE, "the stream has ended: %s", rask_status_name(stream->status));
+}
+
+static bool takes_items(const struct rask_stream *stream)
+{
+    return stream->phase <= RK_STREAM_RUNNING && !stream->decided;
+}
+
+/** May one more item of so much memory come into the backlog? */
+static bool has_room(const struct rask_stream *stream, uint64_t memory)
+{
+    return stream->backlog + stream->reserved < stream->options.queue_max &&
+           (memory == 0 ||
+            stream->backlog_bytes + stream->reserved_bytes + memory <= stream->options.queue_bytes_max);
+}
+
+static int backlog_full(const struct rask_stream *stream)
+{
+    return rk_error(-EAGAIN, "the backlog is full: %llu items, %llu bytes (queue_max %u, queue_bytes_max %llu)",
+                    (unsigned long long)stream->backlog, (unsigned long long)stream->backlog_bytes,
+                    stream->options.queue_max, (unsigned long long)stream->options.queue_bytes_max);
+}
+
+static int answers_wait(const struct rask_stream *stream)
+{
+    return rk_error(-EAGAIN, "%u answers of the stream wait (queue_max %u): take them first", stream->answers.count,
+                    stream->options.queue_max);
+}
+
+/** Wait for something to happen to the session. */
+static int wait_once(struct rask_stream *stream, uint64_t deadline_ns)
+{
+    struct rask *s = stream->s;
+    if (stream->bound && s->lanes[stream->lane].upcalling) return rk_refuse_deadlock();
+    int result = rk_session_wait(s, NULL, deadline_ns);
+    if (rk_callbacks_due(s)) rk_run_callbacks(s);
+    if (result == 0 && deadline_ns != 0 && rask_now_ns() >= deadline_ns) return -ETIMEDOUT;
+    return result;
+}
+
+/** The backlog is at its limit: what the policy says. 0: look again; 1: dropped. */
+static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
+{
+    switch (stream->options.policy) {
+    case RASK_STREAM_FAIL:
+        return backlog_full(stream);
+    case RASK_STREAM_DROP_OLDEST:
+        return rk_stream_drop_oldest(stream) ? 0 : backlog_full(stream);
+    case RASK_STREAM_DROP_NEWEST:
+        stream->dropped++;
+        return 1;
+    default:
+        return wait_once(stream, deadline_ns);
+    }
+}
+
+/** Room in the session for an item that the backlog has room for. -EAGAIN only where waiting would not help. */
+static int reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
+{
+    struct rask *s = stream->s;
+    for (;;) {
+        int result = rk_reserve(s, bytes, ticket);
+        if (result != -EAGAIN || stream->options.policy != RASK_STREAM_BLOCK || s->pending == s->ready.count)
+            return result;
+        result = wait_once(stream, deadline_ns);
+        if (result != 0) return result;
+        if (!takes_items(stream)) return has_ended(stream);
+    }
+}
+
+static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
+{
+    return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
+}
+
+static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
+{
+    uint64_t memory = bytes <= RASK_INLINE_BYTES ? 0 : rk_class_bytes(rk_class_of(bytes));
+    if (memory > stream->options.queue_bytes_max)
+        return rk_error(-EMSGSIZE, "an item of %zu bytes takes %llu of memory, queue_bytes_max is %llu", bytes,
+                        (unsigned long long)memory, (unsigned long long)stream->options.queue_bytes_max);
+    if (RK_UNLIKELY(!has_room(stream, memory))) rk_progress(stream->s);
+    while (RK_UNLIKELY(!has_room(stream, memory))) {
+        if (stream->answers.count >= stream->options.queue_max) return answers_wait(stream);
+        int result = make_room(stream, deadline_ns);
+        if (result != 0) return result;
+        if (!takes_items(stream)) return has_ended(stream);
+    }
+    if (RK_UNLIKELY(stream->answers.count >= stream->options.queue_max)) return answers_wait(stream);
+    return reserve(stream, bytes, deadline_ns, ticket);
+}
+
+/** A ticket that is reserved for the stream, counted. */
+static int take_ticket(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **out)
+{
+    if (RK_UNLIKELY(rk_session_forked(stream->s))) return rk_session_refuse_child();
+    if (RK_UNLIKELY(!takes_items(stream))) return has_ended(stream);
+    struct rk_ticket *ticket;
+    int result = reserve_in_backlog(stream, bytes, deadline_ns, &ticket);
+    if (RK_UNLIKELY(result != 0)) return result;
+    ticket->wishes = RK_WISH_STREAM;
+    ticket->flags |= RK_TICKET_SPECIAL;
+    ticket->key = stream->index;
+    stream->reserved++;
+    stream->reserved_bytes += memory_of(stream->s, ticket);
+    *out = ticket;
+    return 0;
+}
+
+int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item)
+{
+    struct rk_ticket *ticket;
+    int result = take_ticket(stream, bytes, deadline_ns, &ticket);
+    if (result != 0) return result;
+    *item = (struct rask_request){.data = rk_reservation_data(stream->s, ticket),
+                                  .capacity = rk_reservation_capacity(stream->s, ticket),
+                                  .ticket = ticket->id};
+    return 0;
+}
+
+void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket)
+{
+    struct rask_stream *stream = rk_stream_of(s, ticket);
+    stream->reserved--;
+    stream->reserved_bytes -= memory_of(s, ticket);
+    ticket->wishes = 0;
+}
+
+/** Send a reservation that was checked. */
+static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
+{
+    struct rask *s = stream->s;
+    stream->reserved--;
+    stream->reserved_bytes -= memory_of(s, ticket);
+    if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
+        memcpy(ticket->bytes, rk_reservation_data(s, ticket), length);
+        rk_request_block_free(s, ticket);
+    }
+    ticket->length = (uint32_t)length;
+    ticket->memory_class = 0;
+    if (ticket->block != RK_BLOCK_NONE) {
+        ticket->memory_class = (uint8_t)(s->slab.blocks[ticket->block].class_index + 1);
+        stream->backlog_bytes += memory_of(s, ticket);
+    }
+    if (RK_UNLIKELY(stream->phase == RK_STREAM_IDLE)) rk_stream_begin(stream);
+    stream->sent++;
+    stream->backlog++;
+    /* SYNC R17 relaxed: a figure */
+    rk_store_relaxed(&s->header->sent[stream->index], ++stream->announced);
+    rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+}
+
+static struct rk_ticket *reservation(const struct rask_stream *stream, const struct rask_request *item)
+{
+    struct rk_ticket *ticket = rk_ticket_find(&stream->s->tickets, item->ticket);
+    bool ours = ticket != NULL && ticket->state == RK_TICKET_RESERVED && (ticket->wishes & RK_WISH_STREAM) &&
+                ticket->key == stream->index;
+    return ours ? ticket : NULL;
+}
+
+int rask_stream_submit(struct rask_stream *stream, struct rask_request *item, size_t length)
+{
+    struct rask *s = stream->s;
+    if (RK_UNLIKELY(rk_session_forked(s))) return rk_session_refuse_child();
+    struct rk_ticket *ticket = reservation(stream, item);
+    if (RK_UNLIKELY(!takes_items(stream))) {
+        if (ticket != NULL) rask_abandon(s, item);
+        return has_ended(stream);
+    }
+    if (RK_UNLIKELY(ticket == NULL))
+        return rk_error(-EINVAL, "ticket %#llx is not a reservation of this stream", (unsigned long long)item->ticket);
+    size_t capacity = rk_reservation_capacity(s, ticket);
+    if (RK_UNLIKELY(length > capacity))
+        return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity);
+    ticket->user_data = item->user_data;
+    item->data = NULL;
+    submit(stream, ticket, length);
+    return 0;
+}
+
+int rask_stream_send(struct rask_stream *stream, const void *data, size_t length, uint64_t user_data,
+                     uint64_t deadline_ns)
+{
+    struct rk_ticket *ticket;
+    int result = take_ticket(stream, length, deadline_ns, &ticket);
+    if (RK_UNLIKELY(result != 0)) return result;
+    if (length > 0) memcpy(rk_reservation_data(stream->s, ticket), data, length);
+    ticket->user_data = user_data;
+    submit(stream, ticket, length);
+    return 0;
+}
+
+int rask_stream_end(struct rask_stream *stream)
+{
+    if (rk_session_forked(stream->s)) return rk_session_refuse_child();
+    bool ended = stream->phase == RK_STREAM_ENDING || (stream->phase == RK_STREAM_OVER && stream->status == RASK_OK);
+    if (ended) return 0;
+    if (!takes_items(stream)) return has_ended(stream);
+    if (stream->phase == RK_STREAM_IDLE) rk_stream_begin(stream);
+    rk_stream_send_control(stream, RK_REQUEST_END);
+    return 0;
+}
+
+/** What is there goes to the caller. */
+static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
+{
+    struct rk_tickets *answers = &stream->s->streams->answers;
+    struct rk_ticket *answer;
+    uint32_t count = 0;
+    while (count < max && (answer = rk_list_first(answers, &stream->answers)) != NULL) {
+        rk_list_remove(answers, &stream->answers, answer);
+        answer->state = RK_TICKET_HELD;
+        out[count++] = (struct rask_completion){
+            .ticket = answer->id | RK_ANSWER_BIT,
+            .user_data = answer->user_data,
+            .data = answer->response,
+            .length = answer->response_length,
+            .status = answer->status,
+            .code = answer->code,
+            .executed = answer->executed,
+        };
+    }
+    if (count > 0 && stream->bound) stream->s->lanes[stream->lane].full = false;
+    return count;
+}
+
+int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
+{
+    if (rk_session_forked(stream->s)) return rk_session_refuse_child();
+    if (stream->answers.count < max && stream->phase != RK_STREAM_OVER) rask_poll(stream->s, NULL, 0);
+    return (int)take_listed(stream, out, max);
+}
+
+int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
+{
+    struct rask *s = stream->s;
+    if (rk_session_forked(s)) return rk_session_refuse_child();
+    for (;;) {
+        rk_progress(s);
+        uint32_t count = take_listed(stream, out, max);
+        if (count > 0 || stream->phase == RK_STREAM_OVER) return (int)count;
+        if (stream->phase <= RK_STREAM_RUNNING && stream->held == 0)
+            return rk_error(-ENODATA, "nothing was sent that could be answered");
+        int result = wait_once(stream, deadline_ns);
+        if (result == -ETIMEDOUT && (stream->answers.count > 0 || stream->phase == RK_STREAM_OVER)) continue;
+        if (result != 0) return result;
+    }
+}
+
+int rask_stream_cancel(struct rask_stream *stream)
+{
+    if (rk_session_forked(stream->s)) return rk_session_refuse_child();
+    rk_stream_cut(stream, RASK_CANCELLED, 0);
+    return 0;
+}
+
+int rask_stream_state(const struct rask_stream *stream, struct rask_stream_state *state)
+{
+    if (state->size != sizeof *state)
+        return rk_error(-EINVAL, "stream state: size is %u, this library expects %zu", state->size, sizeof *state);
+    *state = (struct rask_stream_state){
+        .size = sizeof *state,
+        .ended = stream->phase == RK_STREAM_OVER,
+        .status = stream->phase == RK_STREAM_OVER ? stream->status : RASK_OK,
+        .code = stream->phase == RK_STREAM_OVER ? stream->code : 0,
+        .backlog = stream->backlog,
+        .backlog_bytes = stream->backlog_bytes,
+        .sent = stream->sent,
+        .processed = stream->processed,
+        .dropped = stream->dropped,
+        .answers = stream->answered,
+        .waiting = stream->answers.count,
+    };
+    return 0;
+}
+
+void rask_stream_close(struct rask_stream *stream)
+{
+    if (stream == NULL) return;
+    if (rk_session_forked(stream->s)) return;
+    rk_answers_drop(stream);
+    stream->closed = true;
+    if (stream->phase == RK_STREAM_OVER)
+        rk_stream_forget(stream);
+    else
+        rk_stream_cut(stream, RASK_CANCELLED, 0);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's functions for upcalls. The slot of a lane is used again only after the answer to the upcall before came, wanted or
+ * not: so a caller never reads a slot that changes (lib/upcall.h). */
+#include "upcalls.h"
+#include "caller.h"
+#include "log.h"
+#include "served.h"
+#include "worker_state.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t host_method(const char *name)
+{
+    uint32_t hash = 0x811c9dc5u; /* FNV-1a, as in lib/upcall.c */
+    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x01000193u;
+    return hash;
+}
+
+static void *host_reserve(struct rask_call *call, size_t bytes)
+{
+    struct rk_handling *handling = (struct rk_handling *)(void *)call;
+    if (handling->worker == NULL) return NULL; /* `rask replay` has no caller */
+    struct rk_asking *asking = &handling->worker->asking;
+    rk_asking_reset(handling);
+    if (bytes <= RASK_INLINE_BYTES) {
+        asking->reserved_bytes = (uint32_t)bytes;
+        return asking->bytes;
+    }
+    if (bytes <= handling->served->params.payload_bytes_max)
+        asking->block = rk_served_take_block(handling->served, bytes);
+    if (asking->block == RK_BLOCK_NONE) return NULL;
+    asking->reserved_bytes = (uint32_t)bytes;
+    return rk_served_block_data(handling->served, asking->block);
+}
+
+void rk_asking_reset(struct rk_handling *handling)
+{
+    struct rk_asking *asking = &handling->worker->asking;
+    if (asking->block != RK_BLOCK_NONE) rk_slab_put(&handling->served->slab, asking->block);
+    asking->block = RK_BLOCK_NONE;
+    asking->reserved_bytes = 0;
+}
+
+static bool answered(struct rk_handling *handling)
+{
+    return rk_upcall_answered(handling->served);
+}
+
+/** A private copy for handlers that do not cope with bytes that change. */
+static int copy_answer(struct rk_worker *worker, struct rk_answer *answer)
+{
+    if (answer->length > worker->asking.copy_bytes) {
+        uint8_t *bigger = realloc(worker->asking.copy, answer->length);
+        if (bigger == NULL) return -ENOMEM;
+        worker->asking.copy = bigger;
+        worker->asking.copy_bytes = answer->length;
+    }
+    answer->data = memcpy(worker->asking.copy, answer->data, answer->length);
+    return 0;
+}
+
+/** The segment that an answer names was announced before it was published: it is here or on its way. */
+static bool answer_found(struct rk_handling *handling)
+{
+    return rk_upcall_answer(handling->served, &handling->worker->asking.answer) != -EAGAIN;
+}
+
+static int read_answer(struct rk_handling *handling)
+{
+    struct rk_worker *worker = handling->worker;
+    struct rk_answer *answer = &worker->asking.answer;
+    int result = rk_upcall_answer(handling->served, answer);
+    if (result == -EAGAIN) {
+        result = rk_caller_wait(handling, answer_found, false, 0);
+        if (result == 0) result = rk_upcall_answer(handling->served, answer);
+    }
+    if (result == 0 && answer->length > RASK_INLINE_BYTES && (handling->served->snapshot || !worker->shares_requests))
+        result = copy_answer(worker, answer);
+    return result;
+}
+
+static int ask(struct rk_handling *handling, uint32_t method, size_t bytes, uint64_t timeout_ns)
+{
+    struct rk_served *served = handling->served;
+    struct rk_asking *asking = &handling->worker->asking;
+    if (!handling->takes_upcalls) return -ENOSYS;
+    if (bytes > asking->reserved_bytes) return -EINVAL;
+    int result = RK_LIKELY(rk_upcall_answered(served)) ? 0 : rk_caller_wait(handling, answered, true, timeout_ns);
+    if (result != 0) return result; /* stuck since the last one */
+    if (bytes <= RASK_INLINE_BYTES && asking->block != RK_BLOCK_NONE)
+        memcpy(asking->bytes, rk_served_block_data(served, asking->block), bytes);
+    rk_upcall_publish(served, handling, method, asking->block, asking->bytes, (uint32_t)bytes);
+    if (bytes > RASK_INLINE_BYTES) asking->block = RK_BLOCK_NONE; /* the caller gives it back */
+    result = rk_caller_wait(handling, answered, true, timeout_ns);
+    return result != 0 ? result : read_answer(handling);
+}
+
+static int host_call(struct rask_call *call, uint32_t method, size_t bytes, uint64_t timeout_ns,
+                     struct rask_upcall_reply *reply)
+{
+    struct rk_handling *handling = (struct rk_handling *)(void *)call;
+    struct rk_worker *worker = handling->worker;
+    *reply = (struct rask_upcall_reply){.data = ""};
+    if (worker == NULL) return -ENOSYS; /* `rask replay` has no caller */
+    int result = ask(handling, method, bytes, timeout_ns);
+    if (result == -ECANCELED) handling->asked_to_stop = true;
+    rk_asking_reset(handling);
+    uint64_t *count = result == 0 ? &worker->page->upcalls : &worker->page->upcalls_failed;
+    rk_store_relaxed(count, *count + 1);
+    if (result != 0) return result;
+    const struct rk_answer *answer = &worker->asking.answer;
+    *reply = (struct rask_upcall_reply){.data = answer->data, .bytes = answer->length, .code = answer->code};
+    return 0;
+}
+
+const struct rask_upcall_host rk_upcall_host = {
+    .size = sizeof(struct rask_upcall_host),
+    .method = host_method,
+    .reserve = host_reserve,
+    .call = host_call,
+};
