@@ -2,10 +2,10 @@
 /* rask stream: items from standard input into one stream, its answers to standard output, everything said about them to
  * standard error. The command line, the session, and what is reported at the end; the work between is in pump.c. */
 #include "backlog_bars.h"
-#include "backlog_plot.h"
 #include "call.h"
 #include "clock.h"
 #include "commands.h"
+#include "curve_plot.h"
 #include "exit_codes.h"
 #include "options.h"
 #include "out_file.h"
@@ -192,12 +192,12 @@ static int report(const struct request *request, const struct rk_pump *pump)
     return ended_badly ? rk_exit_from_status(state.status) : pump->failed > 0 ? pump->failed_code : RK_EXIT_OK;
 }
 
-static int draw_plot(const struct request *request, const struct rk_backlog *backlog, struct rk_out_file *out)
+static int draw_plot(const struct request *request, const struct rk_curve *backlog, struct rk_out_file *out)
 {
     char title[80];
     if (!request->plot) return RK_EXIT_OK;
     snprintf(title, sizeof(title), "backlog of %s", request->method);
-    rk_backlog_plot(backlog, title, out->file);
+    rk_curve_plot(backlog, title, out->file);
     int error = rk_out_commit(out);
     if (error == 0) return RK_EXIT_OK;
     rk_complain("--plot: %s: %s", request->plot, strerror(-error));
@@ -212,7 +212,7 @@ static void finish(struct rk_pump *pump)
 {
     static struct rk_pump left_to_exit;
     rk_items_finish(&pump->items);
-    rk_answers_finish(&pump->answers);
+    rk_outlet_finish(&pump->outlet);
     if (pump->code == RK_EXIT_TIMEOUT || pump->code == RK_EXIT_CANCELLED) {
         left_to_exit = *pump;
         (void)left_to_exit;
@@ -224,7 +224,7 @@ static void finish(struct rk_pump *pump)
 
 static int stream(const struct request *request, struct rk_out_file *out)
 {
-    static struct rk_backlog backlog;
+    static struct rk_curve backlog;
     struct rk_pump pump = {
         .items = RK_ITEMS_INIT(STDIN_FILENO, request->framed, request->payload_bytes_max),
         .policy = request->policy,
@@ -232,8 +232,8 @@ static int stream(const struct request *request, struct rk_out_file *out)
         .deadline_ns = request->timeout_ns ? rk_deadline_after(request->timeout_ns) : 0,
         .backlog = request->backlog || request->plot ? &backlog : NULL,
     };
-    rk_backlog_init(&backlog);
-    rk_answers_init(&pump.answers, STDOUT_FILENO, request->framed);
+    rk_curve_init(&backlog);
+    rk_outlet_init(&pump.outlet, STDOUT_FILENO, request->framed);
     int code = open_session(request, &pump.session);
     if (code == RK_GO_ON) code = open_stream(request, pump.session, &pump.stream);
     if (code == RK_GO_ON) {

@@ -154,7 +154,7 @@ static void put_answer(struct rk_pump *pump, const struct rask_completion *answe
 {
     if (answer->status != RASK_OK) tell_failed(pump, answer);
     if (answer->status != RASK_OK && answer->length == 0) return;
-    if (rk_answers_put(&pump->answers, answer->data, answer->length) == 0) return;
+    if (rk_outlet_put(&pump->outlet, answer->data, answer->length) == 0) return;
     rk_complain("no memory for an answer of %u bytes", answer->length);
     stop(pump, RK_EXIT_UNAVAILABLE);
 }
@@ -162,9 +162,9 @@ static void put_answer(struct rk_pump *pump, const struct rask_completion *answe
 static void take_answers(struct rk_pump *pump)
 {
     struct rask_completion answer;
-    rask_poll(pump->session, &answer, 0);
     pump->took = false;
-    while (!rk_answers_full(&pump->answers) && rask_stream_take(pump->stream, &answer, 1) == 1) {
+    if (rk_outlet_full(&pump->outlet)) rask_poll(pump->session, NULL, 0); /* the backlog goes on falling */
+    while (!rk_outlet_full(&pump->outlet) && rask_stream_take(pump->stream, &answer, 1) == 1) {
         put_answer(pump, &answer);
         rask_release(pump->session, &answer);
         pump->took = true;
@@ -180,9 +180,9 @@ static void output_failed(struct rk_pump *pump, int error)
 
 static void write_answers(struct rk_pump *pump)
 {
-    if (rk_answers_waiting(&pump->answers) == 0) return;
+    if (rk_outlet_waiting(&pump->outlet) == 0) return;
     rk_bars_clear();
-    int error = rk_answers_write(&pump->answers);
+    int error = rk_outlet_write(&pump->outlet);
     if (error < 0) output_failed(pump, error);
 }
 
@@ -192,7 +192,7 @@ static void note_backlog(struct rk_pump *pump)
 {
     if (!pump->backlog || pump->start_ns == 0) return;
     uint64_t at_ns = rask_now_ns() - pump->start_ns, items = state_of(pump).backlog;
-    rk_backlog_note(pump->backlog, at_ns, items);
+    rk_curve_note(pump->backlog, at_ns, items);
     rk_bars_note(at_ns, items);
 }
 
@@ -241,12 +241,12 @@ static void read_input(struct rk_pump *pump)
 /* An answer that waits for room in the output keeps the session readable: then only the output is watched. */
 static void wait_for_something(struct rk_pump *pump, int session_fd)
 {
-    bool full = rk_answers_full(&pump->answers), some = rk_answers_waiting(&pump->answers) > 0;
+    bool full = rk_outlet_full(&pump->outlet), some = rk_outlet_waiting(&pump->outlet) > 0;
     struct pollfd at[DESCRIPTORS] = {
         [AT_SIGNAL] = {.fd = pump->signal_fd, .events = POLLIN},
         [AT_SESSION] = {.fd = full ? -1 : session_fd, .events = POLLIN},
         [AT_INPUT] = {.fd = pump->wants_input && !pump->input_over ? pump->items.fd : -1, .events = POLLIN},
-        [AT_OUTPUT] = {.fd = pump->answers.fd, .events = some ? POLLOUT : 0},
+        [AT_OUTPUT] = {.fd = pump->outlet.fd, .events = some ? POLLOUT : 0},
     };
     wait_until(at, next_look_ns(pump));
     if (at[AT_SIGNAL].revents) on_signal(pump);
@@ -265,7 +265,7 @@ static bool is_over(const struct rk_pump *pump)
 {
     if (pump->output_gone || (pump->stopped && rask_now_ns() >= pump->settle_ns)) return true;
     struct rask_stream_state state = state_of(pump);
-    return state.ended && state.waiting == 0 && rk_answers_waiting(&pump->answers) == 0;
+    return state.ended && state.waiting == 0 && rk_outlet_waiting(&pump->outlet) == 0;
 }
 
 void rk_pump_run(struct rk_pump *pump)

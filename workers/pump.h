@@ -4,9 +4,9 @@
 #ifndef RK_PUMP_H
 #define RK_PUMP_H
 
-#include "answers.h"
-#include "backlog.h"
+#include "curve.h"
 #include "items.h"
+#include "outlet.h"
 #include <rask/client.h>
 #include <rask/stream.h>
 
@@ -27,12 +27,12 @@ struct rk_pump {
     struct rask *session;
     struct rask_stream *stream;
     struct rk_items items;
-    struct rk_answers answers;
+    struct rk_outlet outlet;
     enum rk_pump_policy policy;
-    uint64_t item_interval_ns;  /* 0: as fast as it goes */
-    uint64_t deadline_ns;       /* 0: none */
-    int signal_fd;              /* of signalfd(2) */
-    struct rk_backlog *backlog; /* is kept up to date; NULL: nobody wants to know */
+    uint64_t item_interval_ns; /* 0: as fast as it goes */
+    uint64_t deadline_ns;      /* 0: none */
+    int signal_fd;             /* of signalfd(2) */
+    struct rk_curve *backlog;  /* is kept up to date; NULL: nobody wants to know */
 
     /* What became of it. */
     int code;        /* of the first thing that went wrong outside the worker, after a message; enum rk_exit */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* `rask stream`: items are taken apart and answers put together without losing a byte, however they come, and without waiting for
  * who does not read. */
-#include "answers.h"
 #include "items.h"
+#include "outlet.h"
 #include "random.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -160,11 +160,11 @@ static void test_frames_over_the_limit_are_refused_by_their_length(void **state)
 enum { ROUNDS = 400, BYTES_MAX = 9000 };
 
 /** Of what is in the answers still, the pipe has room for a part. */
-static int next_of_both(struct rk_items *items, struct rk_answers *answers, const void **data, size_t *bytes)
+static int next_of_both(struct rk_items *items, struct rk_outlet *answers, const void **data, size_t *bytes)
 {
     int found;
     while ((found = rk_items_next(items, data, bytes)) == -EAGAIN) {
-        assert_int_equal(rk_answers_write(answers), 0);
+        assert_int_equal(rk_outlet_write(answers), 0);
         assert_int_equal(rk_items_read(items), 0);
     }
     return found;
@@ -176,13 +176,13 @@ static void go_there_and_back(bool framed)
     static char text[BYTES_MAX];
     uint64_t seed = random_seed();
     struct rk_items items = RK_ITEMS_INIT(ends[0], framed, BYTES_MAX);
-    struct rk_answers answers;
-    rk_answers_init(&answers, ends[1], framed);
+    struct rk_outlet answers;
+    rk_outlet_init(&answers, ends[1], framed);
     for (uint32_t sent = 0, got = 0; got < ROUNDS;) {
         size_t bytes = random_below(&seed, random_below(&seed, 4) ? 40 : BYTES_MAX);
         memset(text, 'a' + (int)(sent % 26), bytes);
-        if (sent < ROUNDS && !rk_answers_full(&answers)) {
-            assert_int_equal(rk_answers_put(&answers, text, bytes), 0);
+        if (sent < ROUNDS && !rk_outlet_full(&answers)) {
+            assert_int_equal(rk_outlet_put(&answers, text, bytes), 0);
             sent++;
         }
         while (got < sent && (sent == ROUNDS || random_below(&seed, 3))) {
@@ -193,7 +193,7 @@ static void go_there_and_back(bool framed)
             got++;
         }
     }
-    rk_answers_finish(&answers);
+    rk_outlet_finish(&answers);
     rk_items_finish(&items);
 }
 
@@ -213,30 +213,30 @@ static void test_answers_never_wait_for_their_reader(void **state)
 {
     (void)state;
     static char text[300000];
-    struct rk_answers answers;
-    rk_answers_init(&answers, ends[1], false);
-    assert_int_equal(rk_answers_put(&answers, text, sizeof(text)), 0);
-    assert_int_equal(rk_answers_write(&answers), 0); /* the pipe takes a part, and this comes back */
-    size_t left = rk_answers_waiting(&answers);
+    struct rk_outlet answers;
+    rk_outlet_init(&answers, ends[1], false);
+    assert_int_equal(rk_outlet_put(&answers, text, sizeof(text)), 0);
+    assert_int_equal(rk_outlet_write(&answers), 0); /* the pipe takes a part, and this comes back */
+    size_t left = rk_outlet_waiting(&answers);
     assert_in_range(left, 1, sizeof(text));
-    assert_true(rk_answers_full(&answers));
-    assert_int_equal(rk_answers_write(&answers), 0);
-    assert_int_equal(rk_answers_waiting(&answers), left);
+    assert_true(rk_outlet_full(&answers));
+    assert_int_equal(rk_outlet_write(&answers), 0);
+    assert_int_equal(rk_outlet_waiting(&answers), left);
     assert_true(read(ends[0], text, 50000) > 0);
-    assert_int_equal(rk_answers_write(&answers), 0);
-    assert_true(rk_answers_waiting(&answers) < left);
-    rk_answers_finish(&answers);
+    assert_int_equal(rk_outlet_write(&answers), 0);
+    assert_true(rk_outlet_waiting(&answers) < left);
+    rk_outlet_finish(&answers);
 }
 
 static void test_reader_that_is_gone_is_told(void **state)
 {
     (void)state;
-    struct rk_answers answers;
-    rk_answers_init(&answers, ends[1], false);
+    struct rk_outlet answers;
+    rk_outlet_init(&answers, ends[1], false);
     close(ends[0]);
-    assert_int_equal(rk_answers_put(&answers, "a", 1), 0);
-    assert_int_equal(rk_answers_write(&answers), -EPIPE);
-    rk_answers_finish(&answers);
+    assert_int_equal(rk_outlet_put(&answers, "a", 1), 0);
+    assert_int_equal(rk_outlet_write(&answers), -EPIPE);
+    rk_outlet_finish(&answers);
     ends[0] = dup(ends[1]);
 }
 

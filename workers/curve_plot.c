@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See backlog_plot.h. Numbers are pixels of a picture of a fixed size, which a browser scales. */
-#include "backlog_plot.h"
+/* See curve_plot.h. Numbers are pixels of a picture of a fixed size, which a browser scales. */
+#include "curve_plot.h"
 
 #define WIDTH 720.0
 #define HEIGHT 280.0
@@ -68,13 +68,13 @@ static void put_step(const struct frame *frame, double s, uint64_t items, FILE *
 }
 
 /* A span whose most is not its last goes up and down in one place. */
-static void put_line(const struct frame *frame, const struct rk_backlog *backlog, FILE *to)
+static void put_line(const struct frame *frame, const struct rk_curve *backlog, FILE *to)
 {
     uint64_t shown = 0;
     fprintf(to, "<path fill=\"#3b82c4\" fill-opacity=\"0.25\" stroke=\"#1d5f9c\" stroke-width=\"1.5\" d=\"M%.1f %.1f",
             LEFT, BOTTOM);
     for (uint32_t i = 0; i < backlog->count; i++) {
-        const struct rk_backlog_span *span = &backlog->span[i];
+        const struct rk_curve_span *span = &backlog->span[i];
         double s = (double)(i * backlog->span_ns) / 1e9;
         if (span->most != shown) put_step(frame, s, span->most, to);
         if (span->last != span->most) put_step(frame, s, span->last, to);
@@ -84,7 +84,7 @@ static void put_line(const struct frame *frame, const struct rk_backlog *backlog
     fputs("Z\"/>\n", to);
 }
 
-void rk_backlog_plot(const struct rk_backlog *backlog, const char *title, FILE *to)
+void rk_curve_plot(const struct rk_curve *backlog, const char *title, FILE *to)
 {
     uint32_t spans = backlog->count > 0 ? backlog->count : 1;
     struct frame frame = {.end_s = (double)(spans * backlog->span_ns) / 1e9,
