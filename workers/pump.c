@@ -111,6 +111,7 @@ static bool send_item(struct rk_pump *pump, const void *data, size_t bytes)
 {
     int error = rask_stream_send(pump->stream, data, bytes, number_of_next(pump), 0);
     pump->held = waits_for_room(pump, error);
+    if (pump->held) pump->held_at = state_of(pump).backlog;
     if (pump->held) return false;
     if (error < 0) {
         refused(pump, bytes, error);
@@ -207,11 +208,20 @@ static void wait_until(struct pollfd *at, uint64_t until_ns)
     }
 }
 
-/* 0: when something happens. An item that is there and may go, or may now go because answers were taken, is not waited for. */
+/* Is there something that can be done at once: an answer to take, an item to send? An item that found no room may have some
+ * now, without another event: answers were taken, or items were processed that have none. */
+static bool has_work(const struct rk_pump *pump)
+{
+    struct rask_stream_state state = state_of(pump);
+    if (!rk_outlet_full(&pump->outlet) && state.waiting > 0) return true;
+    bool no_room = pump->held && !pump->took && state.backlog >= pump->held_at;
+    return !pump->input_over && !pump->wants_input && !pump->early && !no_room;
+}
+
+/* 0: when something happens. */
 static uint64_t next_look_ns(const struct rk_pump *pump)
 {
-    bool waits = pump->wants_input || pump->early || (pump->held && !pump->took);
-    if (!pump->input_over && !waits) return 1;
+    if (has_work(pump)) return 1;
     uint64_t until_ns = pump->stopped ? pump->settle_ns : pump->deadline_ns;
     if (pump->early) until_ns = rk_earlier(until_ns, pump->next_ns);
     if (pump->backlog && pump->start_ns) until_ns = rk_earlier(until_ns, rk_deadline_after(RK_BARS_TICK_NS));
@@ -238,13 +248,13 @@ static void read_input(struct rk_pump *pump)
     input_ends(pump, RK_EXIT_IO);
 }
 
-/* An answer that waits for room in the output keeps the session readable: then only the output is watched. */
+/* The output is watched without answers, too: its reader may go. */
 static void wait_for_something(struct rk_pump *pump, int session_fd)
 {
-    bool full = rk_outlet_full(&pump->outlet), some = rk_outlet_waiting(&pump->outlet) > 0;
+    bool some = rk_outlet_waiting(&pump->outlet) > 0;
     struct pollfd at[DESCRIPTORS] = {
         [AT_SIGNAL] = {.fd = pump->signal_fd, .events = POLLIN},
-        [AT_SESSION] = {.fd = full ? -1 : session_fd, .events = POLLIN},
+        [AT_SESSION] = {.fd = session_fd, .events = POLLIN},
         [AT_INPUT] = {.fd = pump->wants_input && !pump->input_over ? pump->items.fd : -1, .events = POLLIN},
         [AT_OUTPUT] = {.fd = pump->outlet.fd, .events = some ? POLLOUT : 0},
     };

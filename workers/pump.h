@@ -49,6 +49,7 @@ struct rk_pump {
     bool wants_input;   /* there is no whole item */
     bool early;         /* there is one whose time has not come */
     bool held;          /* there is one for which there is no room */
+    uint64_t held_at;   /* the backlog then */
     bool took;          /* answers, in this turn */
     bool output_gone;
 };
