@@ -54,7 +54,7 @@ static unsigned share(uint64_t items, unsigned levels, uint64_t top)
 static unsigned columns_to_draw(void)
 {
     struct winsize size;
-    unsigned width = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 80;
+    unsigned width = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     unsigned room = width > TEXT_COLUMNS + COLUMNS_MIN ? width - TEXT_COLUMNS : COLUMNS_MIN;
     if (room > COLUMNS_MAX) room = COLUMNS_MAX;
     return room < bars.columns ? room : bars.columns;
@@ -101,8 +101,8 @@ static void print_line(uint64_t at_ns, uint64_t items)
     uint64_t each = 1;
     while ((bars.most + each - 1) / each > PLAIN_BAR_MAX) each *= 2;
     if (each > 1) snprintf(scale, sizeof(scale), " x%llu", (unsigned long long)each);
-    fprintf(stderr, "backlog %8.3f s %6llu %.*s%s\n", (double)at_ns / 1e9, (unsigned long long)items,
-            (int)((items + each - 1) / each), full, scale);
+    fprintf(stderr, "backlog %8.3f s %6llu%s%.*s%s\n", (double)at_ns / 1e9, (unsigned long long)items,
+            items > 0 ? " " : "", (int)((items + each - 1) / each), full, items > 0 ? scale : "");
     bars.shown = items;
 }
 
