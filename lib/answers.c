@@ -78,4 +78,3 @@ void rk_answers_drop(struct rask_stream *stream)
         drop(stream->s, answer);
     }
 }
-

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Emissions: answers that a handler sends while it goes on. They lie in a ring of the lane beside its responses; the worker waits
- * while it is full (SYNC R13). Those of a request come before its response: they are taken in before that is looked at. */
+ * while it is full (SYNC R13). Order: those of a request come after the responses before it, and before its own. So only
+ * those of the oldest request that has no response yet are looked at, and all of them before its response is. */
 #include "error.h"
 #include "stream.h"
 #include <errno.h>
@@ -15,7 +16,8 @@ static const struct rk_side_slot *next_slot(const struct rask *s, const struct r
 static bool is_there(const struct rk_side_slot *slot, const struct rk_lane *lane)
 {
     /* SYNC R12 acquire: pairs with rk_emission_publish */
-    return rk_load_acquire(&slot->sequence) == lane->emissions + 1;
+    return rk_load_acquire(&slot->sequence) == lane->emissions + 1 &&
+           rk_load_relaxed(&slot->position) == (uint32_t)lane->response_position;
 }
 
 /** The stream of an emission, or NULL: the worker broke the rules. */
@@ -52,10 +54,9 @@ static bool take(struct rask *s, struct rk_lane *lane, const struct rk_side_slot
     struct rk_view view = {.block = RK_BLOCK_NONE};
     if (length > RASK_INLINE_BYTES) {
         enum rk_taking found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
-        if (found == RK_TAKING_LATER) { /* announced before it was published */
+        if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
+            lane->stalled = true;
             rk_session_control(s);
-            if (lane->state != RK_LANE_IS_OPEN) return false;
-            found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
         }
         if (found != RK_TAKING_REPLY) return false;
     }
@@ -91,22 +92,23 @@ bool rk_emissions_wait(const struct rask *s, const struct rk_lane *lane)
     return !lane->full && is_there(next_slot(s, lane), lane);
 }
 
-void rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
+bool rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
 {
     uint64_t before = lane->emissions;
+    bool more;
     lane->full = false;
     for (;;) {
         const struct rk_side_slot *slot = next_slot(s, lane);
-        if (!is_there(slot, lane)) break;
-        if (!all && has_its_fill(s, lane, slot)) {
-            lane->full = true; /* until the caller takes some: rask_stream_take() */
-            break;
-        }
-        if (lane->broken || !take(s, lane, slot)) break;
+        more = is_there(slot, lane);
+        if (!more) break;
+        lane->full = !all && has_its_fill(s, lane, slot); /* until the caller takes some: rask_stream_take() */
+        if (lane->full || lane->broken || !take(s, lane, slot)) break;
         lane->emissions++;
     }
-    if (lane->emissions == before || lane->state != RK_LANE_IS_OPEN) return;
+    if (lane->state != RK_LANE_IS_OPEN) return false;
+    if (lane->emissions == before) return !more;
     /* SYNC R13 release: pairs with the worker's look for room */
     rk_store_release(&lane->page->emissions_taken, lane->emissions);
     rk_publish(lane->worker_state, lane->worker_bell);
+    return !more;
 }

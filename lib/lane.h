@@ -72,19 +72,19 @@ struct rk_lane {
     uint32_t generation;
     uint32_t leaving_generation; /* OPENING: this incarnation leaves, if it is the one that comes; 0: none */
     int pidfd;
-    bool leaving;          /* its worker takes nothing new; window is 0 */
-    bool dead_seen;        /* pidfd said so at the last look; the supervisor has not yet */
-    bool upcalling;        /* the caller's function runs for its worker: nothing more goes there */
-    bool upcall_due;       /* one waits to be run (upcall.c) */
-    bool full;             /* the next emission is for a stream that has its fill of answers */
-    uint64_t upcall_seen;  /* sequence of the last one */
-    uint32_t answer_block; /* request block of the answer to it that the worker may still read */
-    uint64_t emissions;    /* taken (emission.c) */
+    bool leaving;                  /* its worker takes nothing new; window is 0 */
+    bool dead_seen;                /* pidfd said so at the last look; the supervisor has not yet */
+    bool upcalling;                /* the caller's function runs for its worker: nothing more goes there */
+    bool upcall_due;               /* one waits to be run (upcall.c) */
+    bool full;                     /* the next emission is for a stream that has its fill of answers */
+    uint64_t upcall_seen;          /* sequence of the last one */
+    uint32_t answer_block;         /* request block of the answer to it that the worker may still read */
+    uint64_t emissions;            /* taken (emission.c) */
     struct rk_lane_leases *leases; /* lease.c: NULL until the first */
-    uint32_t lease;            /* of the response taken last: its word, RK_LEASE_NONE: none */
-    uint32_t lease_generation; /* and what that will say */
-    uint64_t stalled_ns;   /* since when, as far as somebody looked */
-    uint64_t taken_before; /* `taken` at the last look of rk_dispatch_rebalance() */
+    uint32_t lease;                /* of the response taken last: its word, RK_LEASE_NONE: none */
+    uint32_t lease_generation;     /* and what that will say */
+    uint64_t stalled_ns;           /* since when, as far as somebody looked */
+    uint64_t taken_before;         /* `taken` at the last look of rk_dispatch_rebalance() */
 } RK_LINE_ALIGNED;
 
 /** Private memory of one lane: its entries. */

@@ -139,7 +139,8 @@ static_assert(sizeof(struct rk_block_ref) == 32, "takes the place of the inline 
 
 enum rk_request_kind {
     RK_REQUEST_CALL = 1,
-    RK_REQUEST_OPEN = 2, /* a stream begins. For it and the following the high half of `method` is the stream's number */
+    RK_REQUEST_OPEN =
+        2, /* a stream begins. For it and the following the high half of `method` is the stream's number */
     RK_REQUEST_ITEM = 3,
     RK_REQUEST_END = 4, /* nothing more comes: on_end */
     RK_REQUEST_CUT = 5, /* nothing more comes, and nothing is wanted */
@@ -263,8 +264,8 @@ static_assert(sizeof(struct rk_request_header) <= RK_PAGE_BYTES, "one page");
 
 /** A lane's page in the request segment; its ring follows at +4096. */
 struct rk_lane_request {
-    struct rk_side_slot answer;               /* R15: to the upcall with the same sequence */
-    uint64_t emissions_taken RK_LINE_ALIGNED; /* R13 */
+    struct rk_side_slot answer;                                /* R15: to the upcall with the same sequence */
+    uint64_t emissions_taken RK_LINE_ALIGNED;                  /* R13 */
     uint32_t released[RK_RESPONSE_BLOCKS_MAX] RK_LINE_ALIGNED; /* R6: generation of the block's last released use */
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_lane_request) == RK_PAGE_BYTES, "one page");

@@ -36,8 +36,7 @@ static bool make_room(struct rk_leases *leases)
     uint32_t capacity = leases->capacity < RASK_LEASES_MAX ? RASK_LEASES_MAX : 2 * leases->capacity;
     struct rask_lease_event *bigger = malloc(capacity * sizeof *bigger);
     if (bigger == NULL) return false;
-    for (uint32_t i = 0; i < leases->waiting; i++)
-        bigger[i] = leases->event[(leases->first + i) % leases->capacity];
+    for (uint32_t i = 0; i < leases->waiting; i++) bigger[i] = leases->event[(leases->first + i) % leases->capacity];
     free(leases->event);
     leases->event = bigger;
     leases->capacity = capacity;
@@ -84,8 +83,8 @@ static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *
     s->asides--;
     s->finished++; /* who waits for room looks again */
     if (all->function == NULL) return;
-    all->event[(all->first + all->waiting++) % all->capacity] = (struct rask_lease_event){
-        .ticket = lease->ticket, .user_data = lease->user_data, .bytes = bytes, .end = how};
+    all->event[(all->first + all->waiting++) % all->capacity] =
+        (struct rask_lease_event){.ticket = lease->ticket, .user_data = lease->user_data, .bytes = bytes, .end = how};
     s->asides_due++;
     if (s->events != NULL) rk_events_disturb(s);
 }

@@ -54,7 +54,10 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
 static bool take_special(struct rask *s, struct rk_lane *lane)
 {
     struct rk_ticket *ticket = NULL;
-    if (s->streams != NULL) rk_emissions_take(s, lane, true); /* they come before the response */
+    if (s->streams != NULL && !rk_emissions_take(s, lane, true)) { /* they come before the response */
+        if (lane->broken) rk_settle_end(s, rask_last_error());
+        return false;
+    }
     enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
     if (found >= RK_TAKING_SKIPPED) {
         on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
@@ -119,6 +122,7 @@ static void take_asides(struct rask *s)
 {
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->stalled) continue;
         if (s->streams != NULL && rk_emissions_wait(s, lane)) rk_emissions_take(s, lane, false);
         if (lane->broken) continue; /* a look at the lanes will find it */
         if (s->upcalls != NULL) rk_upcall_look(s, lane);
@@ -128,7 +132,7 @@ static void take_asides(struct rask *s)
 
 static bool any_asides(const struct rask *s, const struct rk_lane *lane)
 {
-    if (lane->broken) return false;
+    if (lane->broken || lane->stalled) return false;
     return (s->streams != NULL && rk_emissions_wait(s, lane)) || (s->upcalls != NULL && rk_upcall_waits(s, lane)) ||
            rk_leases_wait(lane);
 }

@@ -7,10 +7,10 @@
 #include "clock.h"
 #include "error.h"
 #include "events.h"
+#include "lease.h"
 #include "poison.h"
 #include "session.h"
 #include "status.h"
-#include "lease.h"
 #include "stream.h"
 #include "upcall.h"
 #include <errno.h>
@@ -258,7 +258,8 @@ static void settle_entered(struct rask *s, struct rk_ticket *ticket, int32_t sig
 static void settle_position(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool entered,
                             int32_t signal, enum rk_gone_cause cause)
 {
-    bool died_inside = entered && !lane->broken && !(ticket->wishes & RK_WISH_STREAM) && (cause == RK_GONE_CRASHED || cause == RK_GONE_UNKNOWN);
+    bool died_inside = entered && !lane->broken && !(ticket->wishes & RK_WISH_STREAM) &&
+                       (cause == RK_GONE_CRASHED || cause == RK_GONE_UNKNOWN);
     rk_ticket_let_go(s, ticket);
     if (died_inside) rk_poison_death(s, lane, ticket, cause == RK_GONE_CRASHED);
     if (ticket->flags & RK_TICKET_ORPHAN) {

@@ -23,12 +23,14 @@ static int check_options(const struct rask_stream_options *options, struct rask_
     *full = (struct rask_stream_options)RASK_STREAM_OPTIONS_INIT;
     if (options != NULL) *full = *options;
     if (full->size != sizeof *full)
-        return rk_error(-EINVAL, "stream options: size is %u, this library expects %zu: start from "
-                                 "RASK_STREAM_OPTIONS_INIT",
+        return rk_error(-EINVAL,
+                        "stream options: size is %u, this library expects %zu: start from "
+                        "RASK_STREAM_OPTIONS_INIT",
                         full->size, sizeof *full);
     if (full->policy > RASK_STREAM_DROP_NEWEST)
-        return rk_error(-EINVAL, "stream options: policy is %u: use BLOCK (0), FAIL (1), DROP_OLDEST (2), "
-                                 "DROP_NEWEST (3)",
+        return rk_error(-EINVAL,
+                        "stream options: policy is %u: use BLOCK (0), FAIL (1), DROP_OLDEST (2), "
+                        "DROP_NEWEST (3)",
                         full->policy);
     if (full->queue_max == 0) full->queue_max = RASK_STREAM_QUEUE_MAX_DEFAULT;
     if (full->queue_max > RASK_STREAM_QUEUE_MAX_LIMIT)
@@ -129,7 +131,8 @@ static void return_reservations(struct rask_stream *stream)
 void rk_stream_look_over(struct rask_stream *stream)
 {
     struct rask *s = stream->s;
-    if (stream->held > 0 || !(stream->done || stream->phase == RK_STREAM_DEAD) || stream->phase == RK_STREAM_OVER) return;
+    if (stream->held > 0 || !(stream->done || stream->phase == RK_STREAM_DEAD) || stream->phase == RK_STREAM_OVER)
+        return;
     stream->phase = RK_STREAM_OVER;
     stream->decided = true;
     return_ticket(s, &stream->opener);

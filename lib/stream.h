@@ -51,7 +51,7 @@ struct rask_stream {
     struct rk_ticket_list answers; /* of s->streams->answers */
     uint32_t status;
     int32_t code;
-    bool decided; /* status and code are final */
+    bool decided;             /* status and code are final */
     struct rask_stream *next; /* of all, for rask_close() */
     struct rask_stream *previous;
 };
@@ -124,8 +124,9 @@ void rk_answer_release(struct rask *s, uint64_t id);
 void rk_answers_drop(struct rask_stream *stream);
 
 /* emission.c */
-/** Take the lane's emissions in: at most until a stream has its fill, or, `all` of them. */
-void rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all);
+/** Take in the emissions of the lane's oldest request: until its stream has its fill, or `all` of them. False: some are left, or
+ * the lane is not open any more. */
+bool rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all);
 /** Would that do something? */
 bool rk_emissions_wait(const struct rask *s, const struct rk_lane *lane);
 

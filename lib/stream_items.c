@@ -21,8 +21,7 @@ static bool takes_items(const struct rask_stream *stream)
 static bool has_room(const struct rask_stream *stream, uint64_t memory)
 {
     return stream->backlog + stream->reserved < stream->options.queue_max &&
-           (memory == 0 ||
-            stream->backlog_bytes + stream->reserved_bytes + memory <= stream->options.queue_bytes_max);
+           (memory == 0 || stream->backlog_bytes + stream->reserved_bytes + memory <= stream->options.queue_bytes_max);
 }
 
 static int backlog_full(const struct rask_stream *stream)

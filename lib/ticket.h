@@ -59,12 +59,12 @@ struct rk_ticket {
         uint32_t length;    /* of the request */
         uint32_t next_free; /* while FREE */
     };
-    uint32_t block; /* of the request, RK_BLOCK_NONE: inline */
-    uint16_t lane;  /* while BOUND or lane_holds */
+    uint32_t block;  /* of the request, RK_BLOCK_NONE: inline */
+    uint16_t lane;   /* while BOUND or lane_holds */
     uint16_t method; /* of a stream: with its number in the high half */
     uint8_t state;
-    uint8_t flags; /* RK_TICKET_* */
-    uint8_t kind;  /* what the slot says: enum rk_request_kind, RK_REQUEST_UPCALLS */
+    uint8_t flags;        /* RK_TICKET_* */
+    uint8_t kind;         /* what the slot says: enum rk_request_kind, RK_REQUEST_UPCALLS */
     uint8_t memory_class; /* of a stream's item: class of its block + 1, 0: none */
     /* With RK_TICKET_SPECIAL. */
     uint64_t deadline_ns;

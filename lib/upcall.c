@@ -90,9 +90,21 @@ bool rk_upcall_waits(const struct rask *s, const struct rk_lane *lane)
     return !lane->upcall_due && rk_load_acquire(&lane->header->upcall.sequence) != lane->upcall_seen;
 }
 
+/** Announced before it was published, so it is on its way. */
+static bool segment_is_missing(struct rask *s, struct rk_lane *lane)
+{
+    const struct rk_side_slot *slot = &lane->header->upcall;
+    if (rk_load_relaxed(&slot->length) <= RASK_INLINE_BYTES) return false;
+    uint32_t segment = rk_load_relaxed(&slot->payload.block.segment);
+    if (segment >= RK_SEGMENTS_MAX || lane->mapped->segment[segment].base != NULL) return false;
+    lane->stalled = true;
+    rk_session_control(s);
+    return true;
+}
+
 void rk_upcall_look(struct rask *s, struct rk_lane *lane)
 {
-    if (!rk_upcall_waits(s, lane)) return;
+    if (!rk_upcall_waits(s, lane) || segment_is_missing(s, lane)) return;
     lane->upcall_due = true;
     s->asides_due++;
     if (s->events != NULL) rk_events_disturb(s);
@@ -107,10 +119,9 @@ void rk_upcall_forget_answer(struct rask *s, struct rk_lane *lane)
 bool rk_upcall_blocks(const struct rask *s)
 {
     if (s->upcalls == NULL || s->upcalls->depth == 0) return false;
-    uint32_t serving = 0, upcalling = 0;
-    for (uint32_t i = 0; i < RASK_WORKERS_MAX / 64; i++) serving += (uint32_t)__builtin_popcountll(s->serving[i]);
+    uint32_t upcalling = 0;
     for (uint32_t i = 0; i < s->open_count; i++) upcalling += s->lanes[s->open_lanes[i]].upcalling;
-    return serving <= upcalling;
+    return s->workers <= upcalling; /* one that starts just now will do */
 }
 
 bool rk_upcall_stuck(const struct rask *s)
@@ -184,8 +195,8 @@ static void answer(struct rask *s, struct rk_lane *lane, const struct upcall_in_
 }
 
 /** Where the bytes are that the worker sends. False: it broke the rules. */
-static bool find_request(struct rask *s, struct rk_lane *lane, const struct rk_side_slot *slot,
-                         struct upcall_in_hand *hand, uint8_t *copy, struct rk_view *view)
+static bool find_request(struct rk_lane *lane, const struct rk_side_slot *slot, struct upcall_in_hand *hand,
+                         uint8_t *copy, struct rk_view *view)
 {
     uint32_t length = (uint32_t)hand->upcall.request_bytes;
     hand->upcall.request = copy;
@@ -194,11 +205,8 @@ static bool find_request(struct rask *s, struct rk_lane *lane, const struct rk_s
         return true;
     }
     enum rk_taking found = rk_lane_find_block(lane, &slot->payload.block, length, view);
-    if (found == RK_TAKING_LATER) { /* announced before it was published */
-        rk_session_control(s);
-        if (lane->state != RK_LANE_IS_OPEN) return false;
-        found = rk_lane_find_block(lane, &slot->payload.block, length, view);
-    }
+    if (found == RK_TAKING_LATER) /* rk_upcall_look() saw that it is here: the slot has changed */
+        rk_error(-EPROTO, "worker %u: it changed an upcall that was not answered", lane->worker);
     hand->upcall.request = view->data;
     return found == RK_TAKING_REPLY;
 }
@@ -215,6 +223,13 @@ static int run_function(struct rask *s, struct rk_lane *lane, const struct rk_up
     return code;
 }
 
+/** Its handler has given up and answered without it. */
+static bool has_returned(const struct rk_lane *lane, uint32_t low_position)
+{
+    uint32_t before = (uint32_t)lane->response_position - low_position;
+    return (before > 0 && before <= INT32_MAX) || (before == 0 && rk_lane_ready(lane));
+}
+
 /** The lane's upcall, from the slot to the answer. */
 static void run(struct rask *s, struct rk_lane *lane)
 {
@@ -228,15 +243,16 @@ static void run(struct rask *s, struct rk_lane *lane)
     s->asides_due--;
     lane->upcall_seen = rk_load_relaxed(&slot->sequence);
     hand.upcall.request_bytes = rk_load_relaxed(&slot->length);
-    bool over = rk_lane_ready(lane); /* its handler has given up and returned */
-    struct rk_ticket *ticket = over ? NULL
-                                    : rk_lane_asks_for(lane, &s->tickets, rk_load_relaxed(&slot->position),
-                                                       rk_load_relaxed(&slot->ticket), &position);
-    if (!over && (ticket == NULL || !find_request(s, lane, slot, &hand, copy, &view))) {
-        if (lane->state == RK_LANE_IS_OPEN) rk_settle_end(s, rask_last_error());
+    uint32_t low_position = rk_load_relaxed(&slot->position);
+    bool over = has_returned(lane, low_position);
+    struct rk_ticket *ticket =
+        over ? NULL : rk_lane_asks_for(lane, &s->tickets, low_position, rk_load_relaxed(&slot->ticket), &position);
+    if (!over && (ticket == NULL || !find_request(lane, slot, &hand, copy, &view))) {
+        rk_settle_end(s, rask_last_error());
         return;
     }
-    struct rk_upcall_entry *entry = over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
+    struct rk_upcall_entry *entry =
+        over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
     rk_upcall_forget_answer(s, lane);
     if (entry == NULL) {
         answer(s, lane, &hand, true, -ENOSYS);

@@ -133,7 +133,8 @@ static void end(struct rk_worker *worker, struct rk_served *served, struct rk_he
 static void host_release(const struct rask_host *table, struct rask_lease *lease)
 {
     struct rk_worker *worker = ((const struct rk_host *)table)->worker;
-    struct rk_served *served = lease->data != NULL && worker != NULL ? session_of(worker, (uint32_t)(lease->id >> 32)) : NULL;
+    struct rk_served *served =
+        lease->data != NULL && worker != NULL ? session_of(worker, (uint32_t)(lease->id >> 32)) : NULL;
     uint32_t index = (uint32_t)lease->id & 0xffu;
     struct rk_held *held = served != NULL && served->leases != NULL ? &served->leases->at[index] : NULL;
     if (held != NULL && held->used && id_of(served, index) == lease->id) end(worker, served, held);

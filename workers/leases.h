@@ -9,8 +9,8 @@
 
 struct rk_served_leases {
     uint32_t count;
-    uint64_t bytes;  /* memory they take, counted in blocks */
-    uint32_t ended;  /* how often a word changed: the shared counter */
+    uint64_t bytes; /* memory they take, counted in blocks */
+    uint32_t ended; /* how often a word changed: the shared counter */
     struct rk_held {
         bool used;
         uint32_t serial; /* of the stream; 0: of none */

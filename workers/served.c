@@ -72,8 +72,7 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->requests =
         (const struct rk_request_slot *)(const void *)((const uint8_t *)served->lane_page + RK_PAGE_BYTES);
     served->next_request = served->requests;
-    served->emission_ring =
-        (struct rk_side_slot *)(void *)(response + rk_response_emissions_offset(params));
+    served->emission_ring = (struct rk_side_slot *)(void *)(response + rk_response_emissions_offset(params));
     served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
     served->client_bell = &bells->client.word;
     served->own_bell = &bells->lane[lane].word;
@@ -248,7 +247,8 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         handling->stream = (uint16_t)(method >> 8);
         handling->method = (uint16_t)(method & 0xff);
     }
-    if (RK_UNLIKELY(handling->kind == 0 || handling->kind >= RK_REQUEST_KIND_COUNT || length > served->params.payload_bytes_max || next > served->mask ||
+    if (RK_UNLIKELY(handling->kind == 0 || handling->kind >= RK_REQUEST_KIND_COUNT ||
+                    length > served->params.payload_bytes_max || next > served->mask ||
                     !free_consumed(served, consumed))) {
         rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", kind, length,
                  next, consumed, (unsigned long long)served->position);

@@ -41,6 +41,8 @@ struct rk_stats_worker {
     bool busy;
     uint32_t session, method; /* of the request it is in */
     uint64_t busy_ns_min, busy_ns_max;
+    uint64_t streams, backlog, leases, leased_bytes;
+    uint64_t items, upcalls, upcalls_failed; /* of the process of the moment */
     uint32_t sample_every;
     uint64_t samples, service_ns_max;
     uint64_t service[RK_SERVICE_BUCKETS];

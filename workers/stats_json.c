@@ -40,10 +40,23 @@ static int add_counters(json_t *object, const struct rk_stats_worker *worker)
         const char *name;
         uint64_t value;
     } counters[] = {
-        {"requests", worker->requests},       {"errors", worker->errors}, {"refused", worker->refused},
-        {"restarts", worker->restarts},       {"deaths", worker->deaths}, {"replacements", worker->replacements},
-        {"queue_depth", worker->queue_depth}, {"parks", worker->parks},   {"rescues", worker->rescues},
+        {"requests", worker->requests},
+        {"errors", worker->errors},
+        {"refused", worker->refused},
+        {"restarts", worker->restarts},
+        {"deaths", worker->deaths},
+        {"replacements", worker->replacements},
+        {"queue_depth", worker->queue_depth},
+        {"parks", worker->parks},
+        {"rescues", worker->rescues},
         {"bad_peers", worker->bad_peer},
+        {"streams", worker->streams},
+        {"items", worker->items},
+        {"backlog", worker->backlog},
+        {"upcalls", worker->upcalls},
+        {"upcalls_failed", worker->upcalls_failed},
+        {"leases", worker->leases},
+        {"leased_bytes", worker->leased_bytes},
     };
     int failed = 0;
     for (unsigned i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)

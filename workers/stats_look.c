@@ -109,6 +109,13 @@ static void read_page(const struct rk_status_page *page, struct rk_stats_seen *s
     worker->log_dropped += rk_load_relaxed(&page->log_dropped);
     worker->sessions = rk_load_relaxed(&page->sessions);
     worker->queue_depth = rk_load_relaxed(&page->queue_depth);
+    worker->streams = rk_load_relaxed(&page->streams);
+    worker->items = rk_load_relaxed(&page->items);
+    worker->backlog = rk_load_relaxed(&page->backlog);
+    worker->upcalls = rk_load_relaxed(&page->upcalls);
+    worker->upcalls_failed = rk_load_relaxed(&page->upcalls_failed);
+    worker->leases = rk_load_relaxed(&page->leases);
+    worker->leased_bytes = rk_load_relaxed(&page->leased_bytes);
     read_service(page, worker);
     if (epoch % 2 == 0) return;
     worker->session = rk_load_relaxed(&page->session);
@@ -145,6 +152,13 @@ static void add(struct rk_stats_worker *sum, const struct rk_stats_worker *worke
     sum->bad_peer += worker->bad_peer;
     sum->log_dropped += worker->log_dropped;
     sum->queue_depth += worker->queue_depth;
+    sum->streams += worker->streams;
+    sum->items += worker->items;
+    sum->backlog += worker->backlog;
+    sum->upcalls += worker->upcalls;
+    sum->upcalls_failed += worker->upcalls_failed;
+    sum->leases += worker->leases;
+    sum->leased_bytes += worker->leased_bytes;
     sum->samples += worker->samples;
     if (worker->service_ns_max > sum->service_ns_max) sum->service_ns_max = worker->service_ns_max;
     if (worker->sample_every > 0) sum->sample_every = worker->sample_every;

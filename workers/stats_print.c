@@ -77,6 +77,17 @@ static void print_head(const struct rk_stats_source *source, const struct rk_sta
     if (dropped > 0) printf("log lines dropped %llu\n", (unsigned long long)dropped);
 }
 
+/* Only where there are some. */
+static void print_streams(const struct rk_stats *stats)
+{
+    const struct rk_stats_worker *sum = &stats->sum;
+    if (sum->streams + sum->items + sum->upcalls + sum->upcalls_failed + sum->leases == 0) return;
+    printf("\nstreams %llu   backlog %llu   items %llu   upcalls %llu (%llu failed)   leases %llu (%.1f MiB)\n",
+           (unsigned long long)sum->streams, (unsigned long long)sum->backlog, (unsigned long long)sum->items,
+           (unsigned long long)sum->upcalls, (unsigned long long)sum->upcalls_failed, (unsigned long long)sum->leases,
+           (double)sum->leased_bytes / 1048576.0);
+}
+
 void rk_stats_print(const struct rk_stats_source *source, const struct rk_stats *stats)
 {
     char name[16];
@@ -90,6 +101,7 @@ void rk_stats_print(const struct rk_stats_source *source, const struct rk_stats 
     if (stats->sum.sample_every > 0)
         printf("\nP50, P99 and MAX are times in the handler, of one request in %u, since the worker's start.\n",
                stats->sum.sample_every);
+    print_streams(stats);
 }
 
 void rk_stats_print_line(const struct rk_stats *stats, const struct rk_stats *before, uint64_t between_ns)

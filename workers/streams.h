@@ -12,7 +12,7 @@ enum rk_place_of_stream { RK_STREAM_IS_CLOSED, RK_STREAM_IS_OPEN, RK_STREAM_IS_R
 /** Streams of one session. */
 struct rk_served_streams {
     struct rk_served_stream {
-        uint8_t place;   /* enum rk_place_of_stream */
+        uint8_t place; /* enum rk_place_of_stream */
         uint16_t method;
         uint32_t serial; /* of all streams of the session; from 1 */
         int32_t code;    /* REFUSED: what on_open returned */

@@ -18,16 +18,16 @@ struct rk_worker {
     const struct rask_plugin *plugin;
     void *plugin_state;
     struct rk_host host;
-    struct rk_handling handling; /* the request in hand */
+    struct rk_handling handling;                  /* the request in hand */
     const struct rask_stream_handlers **handlers; /* of streams, by method; NULL: none are served */
-    struct rk_asking asking;     /* the upcall in hand */
-    struct rk_served *in_hand;   /* while a handler waits for its caller: must not be dropped */
-    struct rk_served *kept;      /* sessions that are gone and of which handlers hold bytes */
-    bool shares_requests;        /* the plugin copes with request bytes that change */
-    uint64_t epoch;              /* 2 per request; odd in the status page: inside a handler */
-    uint32_t until_sample;       /* requests until one is timed */
-    uint32_t service_ns;         /* what is said of them to clients */
-    uint64_t spent_epoch;        /* from here on it wants to be replaced */
+    struct rk_asking asking;                      /* the upcall in hand */
+    struct rk_served *in_hand;                    /* while a handler waits for its caller: must not be dropped */
+    struct rk_served *kept;                       /* sessions that are gone and of which handlers hold bytes */
+    bool shares_requests;                         /* the plugin copes with request bytes that change */
+    uint64_t epoch;                               /* 2 per request; odd in the status page: inside a handler */
+    uint32_t until_sample;                        /* requests until one is timed */
+    uint32_t service_ns;                          /* what is said of them to clients */
+    uint64_t spent_epoch;                         /* from here on it wants to be replaced */
     struct rk_ladder ladder;
     struct rk_nap nap;
     uint64_t rescue_ns;        /* when the next bounded sleep ends at the latest; 0: not set yet */

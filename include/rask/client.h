@@ -139,13 +139,13 @@ struct rask_info {
     char engine[16]; /**< of the supervisor: "uring" or "classic" */
     char
         barrier[16]; /**< "membarrier"; "fence" when a side lacks it; "fence (parks)" while this session sleeps often */
-    uint64_t bytes_mapped; /**< shared memory of this session */
-    uint64_t rescues;      /**< waits that ended by time-out although something was there: should be 0 */
-    uint64_t parks;        /**< waits that slept in the kernel */
-    uint64_t requests;     /**< submitted so far */
-    uint64_t moved;        /**< retracted from one worker and given to another */
-    uint32_t streams;      /**< open just now */
-    uint32_t leases;       /**< requests that ended and whose bytes workers keep */
+    uint64_t bytes_mapped;   /**< shared memory of this session */
+    uint64_t rescues;        /**< waits that ended by time-out although something was there: should be 0 */
+    uint64_t parks;          /**< waits that slept in the kernel */
+    uint64_t requests;       /**< submitted so far */
+    uint64_t moved;          /**< retracted from one worker and given to another */
+    uint32_t streams;        /**< open just now */
+    uint32_t leases;         /**< requests that ended and whose bytes workers keep */
     uint64_t stream_backlog; /**< items sent and not yet processed, of all streams */
     uint64_t leased_bytes;   /**< memory that leases take */
 };

@@ -13,10 +13,12 @@ extern "C" {
 #define RASK_EXT_LEASE "rask.lease/1"
 
 struct rask_lease {
-    const void *data; /**< the request's bytes, readable until released. The caller's own memory if the plugin copes with that */
+    const void *
+        data; /**< the request's bytes, readable until released. The caller's own memory if the plugin copes with that */
     size_t bytes;
-    uint64_t item; /**< of a stream: which item, from 0; otherwise which request of this caller to this worker, from 0 */
-    uint64_t id;   /**< the host's */
+    uint64_t
+        item;    /**< of a stream: which item, from 0; otherwise which request of this caller to this worker, from 0 */
+    uint64_t id; /**< the host's */
 };
 
 struct rask_lease_host {
