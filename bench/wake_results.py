@@ -60,8 +60,11 @@ def parked(part):
             rows.append((where, side, spread(one["p50_ns"], time), "-" if calls is None else f"{calls:.2f}",
                          f"{one['sleeps_per_call']:.2f}", spread(part[where]["ratio"]) if side == "rask" else ""))
     table(("", "", "p50", "system calls", "sleeps", "ratio"), rows)
-    print("System calls are counted by the kernel (raw_syscalls tracepoint) in slices of their own, client and worker\n"
-          "together; sleeps are voluntary context switches.\n")
+    counted = any(row[3] != "-" for row in rows)
+    print(("System calls are counted by the kernel (raw_syscalls tracepoint) in slices of their own, client and worker\n"
+           "together" if counted else
+           "System calls were not counted: the kernel's tracepoint (raw_syscalls) could not be opened")
+          + "; sleeps are voluntary\ncontext switches.\n")
 
 
 def busy(part):
@@ -96,6 +99,10 @@ def idle(part):
     print(f"64 workers and 64 sessions with nothing to do for {part['park']['idle_s']:.1f} s; \"every\" is how often the\n"
           "process woke that woke most.\n")
     table(("wait", "processes", "lanes", "CPU, ticks", "CPU, schedstat", "wake-ups", "every"), rows)
+    in_10_s = " and ".join(f"{part[mode]['cpu_schedstat_ms'] * 10 / part[mode]['idle_s']:.1f} ms ({mode})"
+                           for mode in ("hybrid", "park"))
+    print(f"The verdicts count clock ticks, which miss short runs. By schedstat 10 s cost {in_10_s}, all\n"
+          f"processes together; {part['verdicts'][0]['target'] * 1e3:.0f} ms is the target.\n")
 
 
 def workers(part):
