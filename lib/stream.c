@@ -370,13 +370,6 @@ void rk_streams_end(struct rask *s, bool all, uint32_t status)
         if (s->streams->at[i] != NULL && (all || !s->streams->at[i]->bound)) die(s->streams->at[i], status, 0);
 }
 
-void rk_streams_shutdown(struct rask *s)
-{
-    rk_streams_end(s, false, RASK_SHUTDOWN);
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
-        if (s->streams->at[i] != NULL) rk_stream_cut(s->streams->at[i], RASK_SHUTDOWN, 0);
-}
-
 uint32_t rk_streams_count(const struct rask *s)
 {
     uint32_t count = 0;

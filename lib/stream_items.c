@@ -155,7 +155,7 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
     if (RK_UNLIKELY(stream->phase == RK_STREAM_IDLE)) rk_stream_begin(stream);
     stream->sent++;
     stream->backlog++;
-    /* SYNC R17 relaxed: a figure */
+    /* SYNC R17 relaxed store: a figure */
     rk_store_relaxed(&s->header->sent[stream->index], ++stream->announced);
     rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
 }
