@@ -13,6 +13,7 @@
 #include "session_text.h"
 #include "target.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <rask/rask.h>
 #include <signal.h>
 #include <stdio.h>
@@ -258,6 +259,14 @@ static int open_plot(const struct request *request, struct rk_out_file *out)
     return RK_EXIT_IO;
 }
 
+/* A number that is free would be given to the session's socket, and taken for input. */
+static int check_descriptor(int fd, const char *name)
+{
+    if (fcntl(fd, F_GETFD) >= 0) return RK_GO_ON;
+    rk_complain("%s: %s", name, strerror(errno));
+    return RK_EXIT_IO;
+}
+
 static int check(struct request *request)
 {
     if (request->plot && strcmp(request->plot, "-") == 0)
@@ -332,6 +341,8 @@ int cmd_stream(int argc, char **argv)
     struct rk_out_file out = {0};
     int code = parse(&request, argc, argv);
     watch_signals();
+    if (code == RK_GO_ON) code = check_descriptor(STDIN_FILENO, "standard input");
+    if (code == RK_GO_ON) code = check_descriptor(STDOUT_FILENO, "standard output");
     if (code == RK_GO_ON) code = open_plot(&request, &out);
     if (code == RK_GO_ON) code = stream(&request, &out);
     rk_out_abandon(&out);
