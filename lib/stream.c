@@ -10,10 +10,7 @@
 static int create_table(struct rask *s)
 {
     struct rk_streams *streams = calloc(1, sizeof *streams);
-    if (streams == NULL || rk_answers_init(streams) != 0) {
-        free(streams);
-        return rk_error(-ENOMEM, "out of memory for streams");
-    }
+    if (streams == NULL) return rk_error(-ENOMEM, "out of memory for streams");
     s->streams = streams;
     return 0;
 }
@@ -68,7 +65,6 @@ static int create(struct rask *s, uint32_t method, const struct rask_stream_opti
     if (stream == NULL) return rk_error(-ENOMEM, "out of memory for a stream");
     *stream = (struct rask_stream){.s = s, .index = index, .method = method, .options = *options};
     rk_list_init(&stream->waiting);
-    rk_list_init(&stream->answers);
     int result = keep_tickets(stream);
     if (result != 0) {
         free(stream);
@@ -385,11 +381,11 @@ uint64_t rk_streams_backlog(const struct rask *s)
     return sum;
 }
 
-void rk_streams_destroy(struct rask *s)
+void rk_streams_destroy(struct rask *s, bool forked)
 {
     if (s->streams == NULL) return;
     while (s->streams->all != NULL) rk_stream_forget(s->streams->all);
-    rk_tickets_finish(&s->streams->answers);
+    rk_answers_destroy(s->streams, forked);
     free(s->streams);
     s->streams = NULL;
 }

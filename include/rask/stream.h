@@ -13,8 +13,8 @@
  *
  * Answers come in the order in which the handler made them. An answer is a struct rask_completion: `user_data` is that of
  * the item it was made for, and rask_release() gives it back. They are not seen by rask_poll() and rask_wait_any(), but
- * these bring them in: a program with an event loop calls rask_poll() when rask_fd() is readable, and then takes from its
- * streams.
+ * these bring them in: a program with an event loop calls rask_poll() when rask_fd() is readable, and then takes from each
+ * of its streams until it gets 0. Answers that are left untaken do not keep that descriptor readable.
  *
  * The backlog is what was sent and is not yet processed: one number, known to the producer (rask_stream_state()), to the
  * handler, and to `rask stats`. An item counts as processed when its handler has returned.
