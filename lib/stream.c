@@ -34,8 +34,11 @@ static int check_options(const struct rask_stream_options *options, struct rask_
         return rk_error(-EINVAL, "stream options: queue_max is %u: at most %u", full->queue_max,
                         RASK_STREAM_QUEUE_MAX_LIMIT);
     if (full->queue_bytes_max == 0) full->queue_bytes_max = RASK_STREAM_BYTES_MAX_DEFAULT;
-    if (full->reserved0 != 0 || full->reserved[0] != 0 || full->reserved[1] != 0 || full->reserved[2] != 0)
+    if (full->reserved[0] != 0 || full->reserved[1] != 0 || full->reserved[2] != 0)
         return rk_error(-EINVAL, "stream options: reserved words must be 0");
+    if ((full->flags & ~RASK_STREAM_MORE) != 0)
+        return rk_error(-EINVAL, "stream options: flags is %#x, of which only RASK_STREAM_MORE (%#x) is known",
+                        full->flags, RASK_STREAM_MORE);
     return 0;
 }
 

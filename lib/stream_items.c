@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the owner of a stream does with it: items in, answers out, its end; see <rask/stream.h>. */
+#include "batch.h"
 #include "error.h"
+#include "events.h"
 #include "stream.h"
 #include "upcall.h"
 #include <errno.h>
@@ -89,7 +91,10 @@ static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t
     if (memory > stream->options.queue_bytes_max)
         return rk_error(-EMSGSIZE, "an item of %zu bytes takes %llu of memory, queue_bytes_max is %llu", bytes,
                         (unsigned long long)memory, (unsigned long long)stream->options.queue_bytes_max);
-    if (RK_UNLIKELY(!has_room(stream, memory))) rk_progress(stream->s);
+    if (RK_UNLIKELY(!has_room(stream, memory))) {
+        rk_batch_flush(stream->s);
+        rk_progress(stream->s);
+    }
     while (RK_UNLIKELY(!has_room(stream, memory))) {
         if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
         int result = make_room(stream, deadline_ns);
@@ -136,6 +141,17 @@ void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket)
     ticket->wishes = 0;
 }
 
+/** With others before or after it whose worker is woken once. */
+static void send_in_batch(struct rask_stream *stream, struct rk_ticket *ticket, bool more)
+{
+    struct rask *s = stream->s;
+    rk_batch_open(s);
+    rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    rk_batch_close(s);
+    if (!more) rk_batch_flush(s);
+    if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
+}
+
 /** Send a reservation that was checked. */
 static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
 {
@@ -157,7 +173,11 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
     stream->backlog++;
     /* SYNC R17 relaxed store: a figure */
     rk_store_relaxed(&s->header->sent[stream->index], ++stream->announced);
-    rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    bool more = (stream->options.flags & RASK_STREAM_MORE) != 0;
+    if (RK_UNLIKELY(more || s->wakes_held > 0))
+        send_in_batch(stream, ticket, more);
+    else
+        rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
 }
 
 static struct rk_ticket *reservation(const struct rask_stream *stream, const struct rask_request *item)
@@ -208,6 +228,7 @@ int rask_stream_end(struct rask_stream *stream)
     if (!takes_items(stream)) return has_ended(stream);
     if (stream->phase == RK_STREAM_IDLE) rk_stream_begin(stream);
     rk_stream_send_control(stream, RK_REQUEST_END);
+    rk_batch_flush(stream->s);
     return 0;
 }
 

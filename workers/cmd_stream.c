@@ -129,6 +129,7 @@ static int open_session(const struct request *request, struct rask **session)
 static int open_stream(const struct request *request, struct rask *session, struct rask_stream **stream)
 {
     struct rask_stream_options options = RASK_STREAM_OPTIONS_INIT;
+    options.flags = RASK_STREAM_MORE; /* the pump polls after what it has read */
     int method = rask_method(session, request->method);
     if (method < 0) {
         char text[16384]; /* long enough to list every method */
