@@ -54,6 +54,7 @@ struct rk_lane {
     uint32_t mask;
     uint32_t slot;   /* of the next request, already announced */
     uint32_t window; /* how many dispatch allows, at most mask + 1 - RK_SLOTS_SPARE */
+    uint32_t items;  /* positions that hold tickets of streams: the window is for the others */
     uint16_t index;
     uint8_t state;
     bool broken;  /* the worker broke the rules */
@@ -125,10 +126,17 @@ static inline bool rk_lane_moves(const struct rk_lane *lane)
     return !lane->broken && !lane->leaving && !lane->upcalling && !(lane->stuck && rk_lane_load(lane) > 0);
 }
 
+/** Has the window room for another request, of no stream? */
+static inline bool rk_lane_window_open(const struct rk_lane *lane)
+{
+    uint32_t load = rk_lane_load(lane);
+    return load - lane->items < lane->window && load <= lane->mask - RK_SLOTS_SPARE;
+}
+
 /** Has dispatch room for another request there? */
 static inline bool rk_lane_takes_more(const struct rk_lane *lane)
 {
-    return rk_lane_load(lane) < lane->window && rk_lane_moves(lane);
+    return rk_lane_window_open(lane) && rk_lane_moves(lane);
 }
 
 static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, uint64_t position)

@@ -154,12 +154,14 @@ void rk_stream_decide(struct rask_stream *stream, uint32_t status, int32_t code)
 
 /* ---- tickets on their way ---------------------------------------------------------------------------------------- */
 
+/** Streams leave a quarter of the ring to other requests. */
 static bool has_room(const struct rk_lane *lane)
 {
-    return lane->state == RK_LANE_IS_OPEN && !lane->broken && rk_lane_load(lane) <= lane->mask - RK_SLOTS_SPARE;
+    return lane->state == RK_LANE_IS_OPEN && !lane->broken && lane->items <= lane->mask / 4 * 3 &&
+           rk_lane_load(lane) <= lane->mask - RK_SLOTS_SPARE;
 }
 
-/** The lane that may have its next ticket; NULL: none for now. The window of other requests does not count for its own lane. */
+/** The lane that may have its next ticket; NULL: none for now. */
 static struct rk_lane *lane_of(struct rask_stream *stream)
 {
     struct rask *s = stream->s;
@@ -174,6 +176,7 @@ static void bind(struct rask_stream *stream, struct rk_lane *lane, struct rk_tic
         stream->lane = lane->index;
         stream->open_position = lane->position;
     }
+    lane->items++;
     rk_dispatch_bind(stream->s, lane, ticket);
 }
 

@@ -94,6 +94,7 @@ static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t
     if (RK_UNLIKELY(!has_room(stream, memory))) {
         rk_batch_flush(stream->s);
         rk_progress(stream->s);
+        if (!takes_items(stream)) return has_ended(stream);
     }
     while (RK_UNLIKELY(!has_room(stream, memory))) {
         if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
