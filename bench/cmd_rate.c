@@ -13,8 +13,8 @@
 #include "options.h"
 #include "runner.h"
 #include "slice.h"
+#include "suite.h"
 #include "target.h"
-#include "wake.h"
 #include <errno.h>
 #include <rask/status.h>
 #include <stdio.h>
@@ -165,9 +165,9 @@ static void print_row(const char *name, const struct rk_histogram *histogram)
     for (size_t i = 0; i < PERCENTS; i++) {
         bool enough = rk_histogram_beyond(histogram, percents[i]) >= BEYOND_MIN;
         double value_ns = enough ? (double)rk_histogram_percentile(histogram, percents[i]) : 0;
-        printf(" %10s", rk_wake_time(value_ns, text, sizeof text));
+        printf(" %10s", rk_suite_time(value_ns, text, sizeof text));
     }
-    printf(" %10s\n", rk_wake_time((double)rk_histogram_max(histogram), text, sizeof text));
+    printf(" %10s\n", rk_suite_time((double)rk_histogram_max(histogram), text, sizeof text));
 }
 
 static void print_text(const struct rate *rate)

@@ -41,14 +41,14 @@ static void test_wake_parts_are_parsed_by_whole_names(void **state)
     static const char *const none[] = {"", "park", "parkedd", "gaps,", ",gaps", "gaps,,idle", "gaps idle"};
     uint32_t parts;
     char bad[8];
-    assert_int_equal(rk_wake_parts_parse("gaps,parked,gaps", &parts, bad, sizeof bad), 0);
+    assert_int_equal(rk_suite_parts_parse(&rk_wake, "gaps,parked,gaps", &parts, bad, sizeof bad), 0);
     assert_int_equal(parts, 1u << RK_WAKE_GAPS | 1u << RK_WAKE_PARKED);
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
-        assert_int_equal(rk_wake_parts_parse(none[i], &parts, bad, sizeof bad), -EINVAL);
-    assert_int_equal(rk_wake_parts_parse("idle,everything", &parts, bad, sizeof bad), -EINVAL);
+        assert_int_equal(rk_suite_parts_parse(&rk_wake, none[i], &parts, bad, sizeof bad), -EINVAL);
+    assert_int_equal(rk_suite_parts_parse(&rk_wake, "idle,everything", &parts, bad, sizeof bad), -EINVAL);
     assert_string_equal(bad, "everyth");
     for (uint32_t i = 0; i < RK_WAKE_PARTS; i++) {
-        assert_int_equal(rk_wake_parts_parse(rk_wake_part_name(i), &parts, bad, sizeof bad), 0);
+        assert_int_equal(rk_suite_parts_parse(&rk_wake, rk_suite_part_name(&rk_wake, i), &parts, bad, sizeof bad), 0);
         assert_int_equal(parts, 1u << i);
     }
 }
@@ -58,37 +58,38 @@ static void test_wake_shares_add_up_to_the_duration(void **state)
     (void)state;
     uint64_t sum_ns = 0, default_ns = 0, minute_ns = 60000000000ull;
     for (uint32_t i = 0; i < RK_WAKE_PARTS; i++) {
-        sum_ns += rk_wake_share_ns(i, ALL, minute_ns);
-        default_ns += rk_wake_share_ns(i, ALL, 0);
+        sum_ns += rk_suite_share_ns(&rk_wake, i, ALL, minute_ns);
+        default_ns += rk_suite_share_ns(&rk_wake, i, ALL, 0);
     }
     assert_true(sum_ns <= minute_ns && sum_ns > minute_ns - 1000);
     assert_true(default_ns > 50000000000ull && default_ns < 70000000000ull);
     /* Alone, a part has all of it; not said, what it has among all. */
-    assert_int_equal(rk_wake_share_ns(RK_WAKE_GAPS, 1u << RK_WAKE_GAPS, 24000000000ull), 24000000000ull);
-    assert_int_equal(rk_wake_share_ns(RK_WAKE_GAPS, 1u << RK_WAKE_GAPS, 0), rk_wake_share_ns(RK_WAKE_GAPS, ALL, 0));
-    assert_int_equal(rk_wake_share_ns(RK_WAKE_IDLE, ALL, 0), 10000000000ull);
+    assert_int_equal(rk_suite_share_ns(&rk_wake, RK_WAKE_GAPS, 1u << RK_WAKE_GAPS, 24000000000ull), 24000000000ull);
+    assert_int_equal(rk_suite_share_ns(&rk_wake, RK_WAKE_GAPS, 1u << RK_WAKE_GAPS, 0),
+                     rk_suite_share_ns(&rk_wake, RK_WAKE_GAPS, ALL, 0));
+    assert_int_equal(rk_suite_share_ns(&rk_wake, RK_WAKE_IDLE, ALL, 0), 10000000000ull);
 }
 
 static void test_wake_times_have_a_fitting_unit(void **state)
 {
     (void)state;
     char text[32];
-    assert_string_equal(rk_wake_time(0, text, sizeof text), "-");
-    assert_string_equal(rk_wake_time(531, text, sizeof text), "531 ns");
-    assert_string_equal(rk_wake_time(36400, text, sizeof text), "36.4 us");
-    assert_string_equal(rk_wake_time(12.5e6, text, sizeof text), "12.5 ms");
+    assert_string_equal(rk_suite_time(0, text, sizeof text), "-");
+    assert_string_equal(rk_suite_time(531, text, sizeof text), "531 ns");
+    assert_string_equal(rk_suite_time(36400, text, sizeof text), "36.4 us");
+    assert_string_equal(rk_suite_time(12.5e6, text, sizeof text), "12.5 ms");
 }
 
 static void test_wake_verdicts_say_what_was_reached(void **state)
 {
     (void)state;
-    struct rk_wake wake = {.tables = false};
+    struct rk_suite wake = {.tables = false};
     json_t *list = json_array();
-    rk_wake_verdict(&wake, list, "a", 1.15, true, 1.15);
-    rk_wake_verdict(&wake, list, "b", 1.16, true, 1.15);
-    rk_wake_verdict(&wake, list, "c", 3.9, false, 4);
-    rk_wake_verdict(&wake, list, "d", 4, false, 4);
-    rk_wake_verdict(&wake, list, "e", -1, true, 4);
+    rk_suite_verdict(&wake, list, "a", 1.15, true, 1.15);
+    rk_suite_verdict(&wake, list, "b", 1.16, true, 1.15);
+    rk_suite_verdict(&wake, list, "c", 3.9, false, 4);
+    rk_suite_verdict(&wake, list, "d", 4, false, 4);
+    rk_suite_verdict(&wake, list, "e", -1, true, 4);
     static const int reached[] = {1, 0, 0, 1};
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(json_is_true(json_object_get(json_array_get(list, i), "reached")), reached[i]);
