@@ -383,6 +383,7 @@ int cmd_bench(int argc, char **argv)
     if (has_rate(argc, argv)) return cmd_bench_rate(argc, argv);
     if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "sweep") == 0) return cmd_bench_sweep(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "compare") == 0) return cmd_bench_compare(argc - 1, argv + 1);
     static struct bench bench; /* large: notes, lists */
     bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
