@@ -11,58 +11,55 @@ static double number(const json_t *row, const char *key, const char *inner)
     return json_is_number(value) ? json_number_value(value) : -1;
 }
 
-/** A column; NaN where nothing was measured, which leaves a hole in the curve. */
-static void column(FILE *to, double value, double unit)
-{
-    if (value > 0)
-        fprintf(to, " %g", value / unit);
-    else
-        fputs(" NaN", to);
-}
+#define CURVES_MAX 3u
 
-static void sizes(FILE *to, const json_t *row)
+/** A point of each curve of a panel; what is not over 0 was not measured. */
+struct point {
+    double x;
+    const char *label; /* in place of x, or NULL */
+    double y[CURVES_MAX];
+};
+
+static struct point sizes(const json_t *row)
 {
     double size = number(row, "size", NULL);
-    fprintf(to, "%g", size > 0 ? size : 8); /* 0 has no place on the axis */
-    column(to, number(row, "p50_ns", "p50"), 1e3);
-    column(to, number(row, "latency_ns", "p99"), 1e3);
-    column(to, number(row, "floor_p50_ns", "p50"), 1e3);
+    return (struct point){.x = size > 0 ? size : 8, /* 0 has no place on the axis */
+                          .y = {number(row, "p50_ns", "p50") / 1e3, number(row, "latency_ns", "p99") / 1e3,
+                                number(row, "floor_p50_ns", "p50") / 1e3}};
 }
 
-static void inflight(FILE *to, const json_t *row)
+static struct point inflight(const json_t *row)
 {
-    fprintf(to, "%g", number(row, "in_flight", NULL));
-    column(to, number(row, "calls_per_s", "p50"), 1e6);
-    column(to, number(row, "floor_calls_per_s", "p50"), 1e6);
+    return (struct point){
+        .x = number(row, "in_flight", NULL),
+        .y = {number(row, "calls_per_s", "p50") / 1e6, number(row, "floor_calls_per_s", "p50") / 1e6}};
 }
 
-static void pools(FILE *to, const json_t *row)
+static struct point pools(const json_t *row)
 {
     double workers = number(row, "workers", NULL);
-    fprintf(to, "%g", workers > 0 ? workers : number(row, "clients", NULL));
-    column(to, number(row, "calls_per_s", "p50"), 1e6);
+    return (struct point){.x = workers > 0 ? workers : number(row, "clients", NULL),
+                          .y = {number(row, "calls_per_s", "p50") / 1e6}};
 }
 
-static void load(FILE *to, const json_t *row)
+static struct point load(const json_t *row)
 {
-    fprintf(to, "%g", number(row, "rate", NULL) / 1e6);
-    column(to, number(row, "latency_ns", "p50"), 1e3);
-    column(to, number(row, "latency_ns", "p99"), 1e3);
-    column(to, number(row, "latency_ns", "p99.9"), 1e3);
+    return (struct point){.x = number(row, "rate", NULL) / 1e6,
+                          .y = {number(row, "latency_ns", "p50") / 1e3, number(row, "latency_ns", "p99") / 1e3,
+                                number(row, "latency_ns", "p99.9") / 1e3}};
 }
 
-static void mixture(FILE *to, const json_t *row)
+static struct point mixture(const json_t *row)
 {
-    fprintf(to, "\"%s\"", json_string_value(json_object_get(row, "name")));
-    column(to, number(row, "fast_ns", "p99"), 1e3);
-    column(to, number(row, "fast_ideal_ns", "p99"), 1e3);
+    return (struct point){.label = json_string_value(json_object_get(row, "name")),
+                          .y = {number(row, "fast_ns", "p99") / 1e3, number(row, "fast_ideal_ns", "p99") / 1e3}};
 }
 
 #define LINES(column, name) "$data using 1:" #column " with linespoints lw 2 title '" name "'"
 
 static const struct {
     const char *part;
-    void (*row)(FILE *to, const json_t *row);
+    struct point (*point)(const json_t *row);
     const char *script;
 } panels[] = {
     {"sizes", sizes,
@@ -84,15 +81,39 @@ static const struct {
      "set logscale y\nplot " LINES(2, "p50") ", " LINES(3, "p99") ", " LINES(4, "p99.9") "\n"},
     {"mixture", mixture,
      "set title '1 % slow requests: p99 of the fast ones'\nset ylabel 'us'\nset yrange [0:*]\n"
-     "set style data histograms\nset style fill solid 0.6\nset xtics rotate by -15\n"
-     "plot $data using 2:xtic(1) title 'rask', $data using 3 title 'ideal single queue'\n"},
+     "set xrange [-0.5:*]\nset xtics rotate by -15\nset offsets 0,0.5,0,0\n"
+     "plot $data using 0:2:xtic(1) with linespoints lw 2 title 'rask', "
+     "$data using 0:3 with linespoints lw 2 title 'ideal single queue'\n"},
 };
 #define PANELS (sizeof panels / sizeof panels[0])
 
+/** The rows of a panel's part; NULL when nothing was measured, of which gnuplot makes an error. */
 static const json_t *rows_of(const json_t *parts, size_t panel)
 {
-    const json_t *rows = json_object_get(json_object_get(parts, panels[panel].part), "rows");
-    return json_array_size(rows) > 0 ? rows : NULL;
+    size_t index;
+    const json_t *row, *rows = json_object_get(json_object_get(parts, panels[panel].part), "rows");
+    json_array_foreach(rows, index, row)
+    {
+        const struct point point = panels[panel].point(row);
+        for (uint32_t i = 0; i < CURVES_MAX; i++)
+            if (point.y[i] > 0) return rows;
+    }
+    return NULL;
+}
+
+static void write_point(FILE *to, const struct point *point)
+{
+    if (point->label != NULL)
+        fprintf(to, "\"%s\"", point->label);
+    else
+        fprintf(to, "%g", point->x);
+    for (uint32_t i = 0; i < CURVES_MAX; i++) {
+        if (point->y[i] > 0)
+            fprintf(to, " %g", point->y[i]);
+        else
+            fputs(" NaN", to); /* a hole in the curve */
+    }
+    fputs("\n", to);
 }
 
 static void draw_panel(FILE *to, size_t panel, const json_t *rows)
@@ -100,11 +121,11 @@ static void draw_panel(FILE *to, size_t panel, const json_t *rows)
     size_t index;
     const json_t *row;
     /* `reset` leaves the terminal and the file. */
-    fprintf(to, "reset\nset grid\nset key left top\n$data << EOD\n");
+    fprintf(to, "reset\nset grid\nset key left top opaque\n$data << EOD\n");
     json_array_foreach(rows, index, row)
     {
-        panels[panel].row(to, row);
-        fputs("\n", to);
+        const struct point point = panels[panel].point(row);
+        write_point(to, &point);
     }
     fprintf(to, "EOD\n%s", panels[panel].script);
 }

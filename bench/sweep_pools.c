@@ -10,7 +10,7 @@
 
 #define POINTS 7u /* 1, 2, 4 .. 64 */
 #define LAST (POINTS - 1)
-#define SLICE_NS 100000000u
+#define SLICE_NS 50000000u
 #define TARGET 0.8
 
 /** What is swept. */
@@ -43,13 +43,28 @@ static int start(struct rk_suite *sweep, const struct pools *pools)
     return code;
 }
 
-static int round_of(struct rk_suite *sweep, struct pools *pools, uint64_t slice_ns)
+/** Many threads need long slices: until each has had its turns, what the scheduler did is all that there is to see. */
+static uint32_t weight_of(const struct pools *pools, uint32_t point)
+{
+    if (pools->by_workers) return 2;
+    return 1u << point > 4 ? (1u << point) / 4 : 1;
+}
+
+static uint64_t slice_unit_ns(const struct rk_suite *sweep, const struct pools *pools)
+{
+    uint32_t weights = 0;
+    for (uint32_t i = 0; i < POINTS; i++) weights += weight_of(pools, i);
+    uint64_t unit_ns = (sweep->end_ns - sweep->start_ns) / weights / 2;
+    return unit_ns < SLICE_NS ? unit_ns : SLICE_NS;
+}
+
+static int round_of(struct rk_suite *sweep, struct pools *pools, uint64_t unit_ns)
 {
     double rates[POINTS];
     for (uint32_t i = 0; i < POINTS; i++) {
         uint32_t runner = pools->by_workers ? i : 0;
         const struct rk_runner_order order = {.verb = RK_RUN_PIPELINE,
-                                              .duration_ns = slice_ns,
+                                              .duration_ns = unit_ns * weight_of(pools, i),
                                               .depth = pools->depth,
                                               .sessions = pools->by_workers ? 1 : 1u << i};
         int code = rk_suite_run(sweep, runner, &order);
@@ -95,15 +110,14 @@ static void report(struct rk_suite *sweep, struct pools *pools, json_t *rows, js
 static int measure(struct rk_suite *sweep, struct pools *pools)
 {
     json_t *rows = json_array(), *verdicts = json_array();
-    uint64_t slice_ns = (sweep->end_ns - sweep->start_ns) / POINTS / 3;
+    uint64_t unit_ns = slice_unit_ns(sweep, pools);
     json_object_set_new(sweep->out, "rows", rows);
     json_object_set_new(sweep->out, "verdicts", verdicts);
     json_object_set_new(sweep->out, "in_flight_each", json_integer(pools->depth));
-    if (slice_ns > SLICE_NS) slice_ns = SLICE_NS;
     int code = start(sweep, pools);
     rk_suite_begin(sweep);
     for (uint32_t round = 0; code == RK_EXIT_OK && (round < 1 || rk_suite_goes_on(sweep)); round++)
-        code = round_of(sweep, pools, slice_ns);
+        code = round_of(sweep, pools, unit_ns);
     if (code == RK_EXIT_OK) report(sweep, pools, rows, verdicts);
     for (uint32_t i = 0; i < POINTS; i++) {
         rk_series_finish(&pools->rates[i]);
