@@ -144,7 +144,7 @@ static bool has(const struct rk_histogram *histogram, double percent)
 
 json_t *rk_suite_latency(const struct rk_histogram *histogram)
 {
-    static const double percents[] = {50, 90, 99, 99.9, 99.99};
+    static const double percents[] = {50, 90, 99, 99.9, 99.99, 99.999};
     json_t *out = json_object();
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
         char key[16];

@@ -84,7 +84,7 @@ __attribute__((format(printf, 2, 3))) void rk_suite_print(const struct rk_suite 
 const char *rk_suite_time(double ns, char *text, size_t bytes);
 /** {"p50", "p10", "p90", "count"} of a series. */
 json_t *rk_suite_spread(struct rk_series *series);
-/** {"p50", "p90", "p99", "p99.9", "p99.99", "max"} in ns; null where fewer than RK_RUNNER_BEYOND_MIN samples lie beyond. */
+/** {"p50", "p90", "p99", "p99.9", "p99.99", "p99.999", "max", "samples"}, in ns; null where fewer than RK_RUNNER_BEYOND_MIN samples lie beyond. */
 json_t *rk_suite_latency(const struct rk_histogram *histogram);
 /** A percentile for a table, or "-" as above. */
 const char *rk_suite_percentile(const struct rk_histogram *histogram, double percent, char *text, size_t bytes);

@@ -48,8 +48,8 @@ static const json_t *rows_of(const json_t *part, const char *key, const double *
 /** A percentile that too few samples back is not given; those that are given rise. */
 static void assert_latency(const json_t *row, const char *key)
 {
-    static const char *const names[] = {"p50", "p90", "p99", "p99.9", "p99.99"};
-    static const double beyond[] = {0.5, 0.1, 0.01, 0.001, 0.0001};
+    static const char *const names[] = {"p50", "p90", "p99", "p99.9", "p99.99", "p99.999"};
+    static const double beyond[] = {0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001};
     const json_t *latency = json_object_get(row, key);
     double last = 0, samples = kit_number(latency, "samples");
     assert_true(samples > 0);
