@@ -29,7 +29,7 @@ const struct rk_suite_kind rk_sweep = {.name = "sweep",
 bool rk_sweep_has_two(struct rk_suite *sweep)
 {
     if (sweep->client_cpu != sweep->worker_cpu) return true;
-    rk_suite_print(sweep, "\n%s: left out, both sides spin and there is one processor\n",
+    rk_suite_print(sweep, "\n%s: left out, it needs two processors that are busy at once\n",
                    rk_suite_part_name(sweep->kind, sweep->part));
     return false;
 }

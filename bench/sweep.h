@@ -29,7 +29,7 @@ int rk_sweep_payload(struct rk_suite *sweep);
 int rk_sweep_load(struct rk_suite *sweep);
 int rk_sweep_mixture(struct rk_suite *sweep);
 
-/** Are there two processors, so that both sides may spin? Where not, it is said, and the part has no rows. */
+/** Are there two processors, so that both sides can be busy at once? Where not, it is said, and the part has no rows. */
 bool rk_sweep_has_two(struct rk_suite *sweep);
 
 /** A row of a part's table as JSON: what is swept and where, "size": 32, with a name for `rask bench compare`. */

@@ -101,10 +101,10 @@ static int report(struct rk_suite *sweep, struct handlers *all, json_t *rows)
 {
     int code = RK_EXIT_OK;
     rk_suite_print(sweep,
-                   "\nhandlers: one at a time, pinned; and %u in flight over %u workers, hybrid\n"
+                   "\nhandlers: one at a time, pinned; and %u in flight over %u worker%s, hybrid\n"
                    "  %-7s %10s %10s %10s %10s %13s %10s\n",
-                   IN_FLIGHT_EACH * all->workers, all->workers, "cost", "p50", "handler", "added p50", "added p99",
-                   "calls/s", "processors");
+                   IN_FLIGHT_EACH * all->workers, all->workers, all->workers == 1 ? "" : "s", "cost", "p50", "handler",
+                   "added p50", "added p99", "calls/s", "processors");
     for (uint32_t i = 0; i < COSTS && code == RK_EXIT_OK; i++) code = report_one(sweep, all, i, rows);
     rk_suite_print(sweep, "  \"handler\" by its own clock, two reads of which are in it; \"processors\": the part of "
                           "all of them that did the\n  work itself in the pipeline, by what a request costs.\n");

@@ -208,6 +208,7 @@ int rk_sweep_mixture(struct rk_suite *sweep)
     json_object_set_new(sweep->out, "processors", json_real(all.processors));
     json_object_set_new(sweep->out, "fast_ns", json_integer(FAST_NS));
     json_object_set_new(sweep->out, "slow_ns", json_integer(SLOW_NS));
+    if (!rk_sweep_has_two(sweep)) return code;
     for (uint32_t i = 0; i < RK_MIXTURE_SERIES; i++) {
         all.parts[i] = rk_histogram_create();
         if (all.parts[i] == NULL) code = RK_EXIT_UNAVAILABLE;

@@ -130,8 +130,8 @@ static int measure(struct rk_suite *sweep, struct pools *pools)
 int rk_sweep_workers(struct rk_suite *sweep)
 {
     struct pools pools = {.key = "workers", .depth = 128, .by_workers = true};
-    rk_suite_print(sweep, "\nworkers: one client, echo of 32 bytes, %u in flight, hybrid, %u processors\n", pools.depth,
-                   sweep->environment.cpus_usable);
+    rk_suite_print(sweep, "\nworkers: one client, echo of 32 bytes, %u in flight, hybrid, processors: %u\n",
+                   pools.depth, sweep->environment.cpus_usable);
     return measure(sweep, &pools);
 }
 
@@ -139,7 +139,7 @@ int rk_sweep_clients(struct rk_suite *sweep)
 {
     struct pools pools = {.key = "clients", .depth = 32};
     rk_suite_print(sweep,
-                   "\nclients: two workers, echo of 32 bytes, %u in flight each, hybrid, %u processors; fairness is\n"
+                   "\nclients: two workers, echo of 32 bytes, %u in flight each, hybrid, processors: %u; fairness is\n"
                    "Jain's index of what each got: 1 all the same, 1/n one has everything\n",
                    pools.depth, sweep->environment.cpus_usable);
     return measure(sweep, &pools);
