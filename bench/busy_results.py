@@ -25,7 +25,8 @@ def with_p99(run):
 
 def ratio(run, key):
     low, high = run[key + "_p10"], run[key + "_p90"]
-    return "-" if run[key] is None or run["inflight"] > 1 else f"{run[key]:.2f} ({low:.2f} .. {high:.2f})"
+    like = run["inflight"] == 1 and run["worker_wait"] != "park"  # the floors spin, one at a time
+    return "-" if run[key] is None or not like else f"{run[key]:.2f} ({low:.2f} .. {high:.2f})"
 
 
 def row(run):

@@ -22,7 +22,7 @@ def time(ns):
 
 
 def rate(per_s):
-    return f"{per_s / 1e6:.2f} M"
+    return f"{per_s / 1e6:.2f} M" if per_s >= 1e5 else f"{per_s / 1e3:.1f} k"
 
 
 def spread(of, form=lambda value: f"{value:.2f}"):
@@ -87,7 +87,7 @@ def parts(whole, writers, pictures=None):
 
 def replaced(document, name, text):
     """The document with this text between the marks of that name; at its end where there are none."""
-    marked = re.compile(rf"<!-- {name}: begin.*?-->\n.*?<!-- {name}: end -->\n", re.S)
+    marked = re.compile(rf"^<!-- {name}: begin[^\n]*-->\n.*?^<!-- {name}: end -->\n", re.S | re.M)
     if not marked.search(document):
         return document.rstrip("\n") + "\n\n" + text
     return marked.sub(lambda _: text, document, count=1)

@@ -39,14 +39,15 @@ def check(root, folder, script, name, content, wanted):
     """The section of one writer: made, made again, and what stands around it."""
     source, document = folder / f"{name}.json", folder / f"{name}.md"
     source.write_text(content)
-    document.write_text(HAND_WRITTEN)
+    before = HAND_WRITTEN + f"A mark (`<!-- {name}: begin ... -->`) that is only mentioned.\n"
+    document.write_text(before)
     write(root, script, source, document, "--commit", "aaa1111")
     document.write_text(document.read_text() + BEHIND)
     write(root, script, source, document, "--commit", "bbb2222", "--remark", "Again.")
     text = document.read_text()
-    expect(text.startswith(HAND_WRITTEN), f"{script}: what stood before is not as it was")
+    expect(text.startswith(before), f"{script}: what stood before is not as it was")
     expect(text.endswith(BEHIND), f"{script}: what stood behind is not as it was")
-    expect(text.count(f"<!-- {name}: begin") == 1 and text.count(f"<!-- {name}: end -->") == 1, f"{script}: not one section")
+    expect(text.count(f"\n<!-- {name}: begin") == 1 and text.count(f"<!-- {name}: end -->") == 1, f"{script}: not one section")
     expect("aaa1111" not in text and "bbb2222" in text, f"{script}: it was not replaced")
     expect("**Again.**" in text, f"{script}: no remark")
     for part in wanted:
