@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of `rask bench wake` that need no process: percentiles of a series, names of parts, shares of the time. */
+/* The parts of `rask bench wake` and `rask bench sweep` that need no process: percentiles of a series, names of parts, shares of the time. */
+#include "histogram.h"
 #include "series.h"
+#include "sweep.h"
 #include "wake.h"
 #include <errno.h>
 #include <math.h>
@@ -70,6 +72,23 @@ static void test_wake_shares_add_up_to_the_duration(void **state)
     assert_int_equal(rk_suite_share_ns(&rk_wake, RK_WAKE_IDLE, ALL, 0), 10000000000ull);
 }
 
+static void test_sweep_parts_have_names_and_add_up_to_what_help_says(void **state)
+{
+    (void)state;
+    uint64_t sum_ns = 0;
+    uint32_t parts;
+    char bad[16];
+    assert_int_equal(rk_sweep.count, RK_SWEEP_PARTS);
+    for (uint32_t i = 0; i < RK_SWEEP_PARTS; i++) {
+        sum_ns += rk_suite_share_ns(&rk_sweep, i, (1u << RK_SWEEP_PARTS) - 1, 0);
+        assert_int_equal(rk_suite_parts_parse(&rk_sweep, rk_suite_part_name(&rk_sweep, i), &parts, bad, sizeof bad), 0);
+        assert_int_equal(parts, 1u << i);
+    }
+    assert_int_equal(sum_ns, 100000000000ull);
+    assert_int_equal(rk_suite_parts_parse(&rk_sweep, "sizes,gaps", &parts, bad, sizeof bad), -EINVAL);
+    assert_string_equal(bad, "gaps");
+}
+
 static void test_wake_times_have_a_fitting_unit(void **state)
 {
     (void)state;
@@ -78,6 +97,21 @@ static void test_wake_times_have_a_fitting_unit(void **state)
     assert_string_equal(rk_suite_time(531, text, sizeof text), "531 ns");
     assert_string_equal(rk_suite_time(36400, text, sizeof text), "36.4 us");
     assert_string_equal(rk_suite_time(12.5e6, text, sizeof text), "12.5 ms");
+}
+
+static void test_suite_latency_leaves_out_what_is_luck(void **state)
+{
+    (void)state;
+    struct rk_histogram *histogram = rk_histogram_create();
+    for (uint64_t i = 1; i <= 1999; i++) rk_histogram_record(histogram, i);
+    json_t *latency = rk_suite_latency(histogram);
+    assert_int_equal(json_integer_value(json_object_get(latency, "p50")), 1000);
+    assert_int_equal(json_integer_value(json_object_get(latency, "p90")), 1800); /* 199 beyond it */
+    assert_true(json_is_null(json_object_get(latency, "p99")));                  /* 19 */
+    assert_true(json_is_null(json_object_get(latency, "p99.999")));
+    assert_int_equal(json_integer_value(json_object_get(latency, "max")), 1999);
+    json_decref(latency);
+    rk_histogram_destroy(histogram);
 }
 
 static void test_wake_verdicts_say_what_was_reached(void **state)
@@ -104,7 +138,9 @@ int main(void)
         cmocka_unit_test(test_series_percentiles_are_exact),
         cmocka_unit_test(test_wake_parts_are_parsed_by_whole_names),
         cmocka_unit_test(test_wake_shares_add_up_to_the_duration),
+        cmocka_unit_test(test_sweep_parts_have_names_and_add_up_to_what_help_says),
         cmocka_unit_test(test_wake_times_have_a_fitting_unit),
+        cmocka_unit_test(test_suite_latency_leaves_out_what_is_luck),
         cmocka_unit_test(test_wake_verdicts_say_what_was_reached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
