@@ -56,7 +56,7 @@ struct rk_lane *rk_dispatch_choose(struct rask *s)
         if (!rk_lane_moves(lane)) continue;
         left--;
         uint32_t load = rk_lane_load(lane);
-        if (load >= lane->window || (best != NULL && load >= rk_lane_load(best))) continue;
+        if (!rk_lane_window_open(lane) || (best != NULL && load >= rk_lane_load(best))) continue;
         best = lane;
         best_at = at;
         if (load == 0) break;

@@ -282,7 +282,7 @@ struct rk_response_header {
     struct rk_side_slot upcall;     /* R14 */
     uint32_t leases_ended RK_LINE_ALIGNED; /* how often a word of lease_ended changed: then look at them */
     uint8_t reserved[764];
-    uint32_t lease_ended[RASK_LEASES_MAX]; /* R16: generation of the lease that ended there last */
+    uint32_t lease_ended[RASK_LEASES_MAX]; /* R16: generation of the lease that ended there last; it only grows */
 };
 static_assert(offsetof(struct rk_response_header, taken) == 64, "drawing");
 static_assert(offsetof(struct rk_response_header, worker) == 128, "drawing");

@@ -67,11 +67,11 @@ static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *
     if (s->events != NULL) rk_events_disturb(s);
 }
 
-/** Has its word come to the end of this lease, or of a later one? Generations have 24 bits. */
+/** Has its word come to the end of this lease, or of a later one with the same word? */
 static bool has_ended(const struct rk_lane *lane, uint32_t index, uint32_t generation)
 {
     /* SYNC R16 acquire: pairs with rk_lease_end */
-    return ((rk_load_acquire(&lane->header->lease_ended[index]) - generation) & 0xffffffu) < 0x800000u;
+    return (int32_t)(rk_load_acquire(&lane->header->lease_ended[index]) - generation) >= 0;
 }
 
 void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)

@@ -249,7 +249,9 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
 static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
-    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_KEY)) rk_key_unbound(s, ticket);
+    if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL))) return;
+    if (ticket->wishes & RK_WISH_KEY) rk_key_unbound(s, ticket);
+    if (ticket->wishes & RK_WISH_STREAM) s->lanes[ticket->lane].items--;
 }
 
 /* wait.c */

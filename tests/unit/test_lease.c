@@ -94,18 +94,18 @@ static void test_generations_wrap(void **state)
 {
     (void)state;
     struct forged_lane *lane = start();
-    lane->header->lease_ended[7] = 0xfffffeu;
+    lane->header->lease_ended[7] = UINT32_MAX - 1;
     uint64_t first = submit(BYTES, 1, 0, NULL), second = submit(BYTES, 2, 0, NULL);
-    lease(lane, 7, 0xffffffu);
+    lease(lane, 7, UINT32_MAX);
     ends_as(first, RASK_OK, RASK_EXECUTED_YES, NULL);
     assert_int_equal(leases(), 1);
-    release(lane, 7, 0xffffffu);
-    lease(lane, 7, 1); /* 0 is passed over */
+    release(lane, 7, UINT32_MAX);
+    lease(lane, 7, 0);
     ends_as(second, RASK_OK, RASK_EXECUTED_YES, NULL);
     rask_poll(forged.session, NULL, 0);
     assert_int_equal(released, 1);
     assert_int_equal(leases(), 1);
-    release(lane, 7, 1);
+    release(lane, 7, 0);
     rask_poll(forged.session, NULL, 0);
     assert_int_equal(released, 2);
 }
