@@ -153,10 +153,20 @@ static void send_in_batch(struct rask_stream *stream, struct rk_ticket *ticket, 
     if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
 }
 
+/** OPEN goes before what comes first. The stream may end at once where no worker will serve it: with its reservations. */
+static int begin(struct rask_stream *stream)
+{
+    if (RK_LIKELY(stream->phase != RK_STREAM_IDLE)) return 0;
+    rk_stream_begin(stream);
+    return takes_items(stream) ? 0 : has_ended(stream);
+}
+
 /** Send a reservation that was checked. */
-static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
+static int submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
 {
     struct rask *s = stream->s;
+    int result = begin(stream);
+    if (RK_UNLIKELY(result != 0)) return result;
     stream->reserved--;
     stream->reserved_bytes -= memory_of(s, ticket);
     if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
@@ -169,7 +179,6 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
         ticket->memory_class = (uint8_t)(s->slab.blocks[ticket->block].class_index + 1);
         stream->backlog_bytes += memory_of(s, ticket);
     }
-    if (RK_UNLIKELY(stream->phase == RK_STREAM_IDLE)) rk_stream_begin(stream);
     stream->sent++;
     stream->backlog++;
     /* SYNC R17 relaxed store: a figure */
@@ -179,6 +188,7 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
         send_in_batch(stream, ticket, more);
     else
         rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    return 0;
 }
 
 static struct rk_ticket *reservation(const struct rask_stream *stream, const struct rask_request *item)
@@ -205,8 +215,7 @@ int rask_stream_submit(struct rask_stream *stream, struct rask_request *item, si
         return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity);
     ticket->user_data = item->user_data;
     item->data = NULL;
-    submit(stream, ticket, length);
-    return 0;
+    return submit(stream, ticket, length);
 }
 
 int rask_stream_send(struct rask_stream *stream, const void *data, size_t length, uint64_t user_data,
@@ -217,8 +226,7 @@ int rask_stream_send(struct rask_stream *stream, const void *data, size_t length
     if (RK_UNLIKELY(result != 0)) return result;
     if (length > 0) memcpy(rk_reservation_data(stream->s, ticket), data, length);
     ticket->user_data = user_data;
-    submit(stream, ticket, length);
-    return 0;
+    return submit(stream, ticket, length);
 }
 
 int rask_stream_end(struct rask_stream *stream)
@@ -227,7 +235,8 @@ int rask_stream_end(struct rask_stream *stream)
     bool ended = stream->phase == RK_STREAM_ENDING || (stream->phase == RK_STREAM_OVER && stream->status == RASK_OK);
     if (ended) return 0;
     if (!takes_items(stream)) return has_ended(stream);
-    if (stream->phase == RK_STREAM_IDLE) rk_stream_begin(stream);
+    int result = begin(stream);
+    if (result != 0) return result;
     rk_stream_send_control(stream, RK_REQUEST_END);
     rk_batch_flush(stream->s);
     return 0;

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams, upcalls and leases against a worker and a supervisor that are the test itself (forged_worker.h): moments that real ones
+ * hit by chance, and things that only a bad one does. */
+#include "forged_worker.h"
+#include "stream.h"
+#include <pthread.h>
+#include <rask/lease.h>
+#include <rask/upcall.h>
+#include <sys/epoll.h>
+
+/* ---- the worker's side ------------------------------------------------------------------------------------------- */
+
+/** The handler of the request in hand calls `name` with the first `bytes` bytes of block 7 of the response slab, if they are many. */
+static void upcall(struct forged_lane *lane, const struct rk_request_slot *slot, const char *name, uint32_t bytes)
+{
+    struct rk_side_slot *side = &lane->header->upcall;
+    side->ticket = slot->ticket;
+    side->position = (uint32_t)(lane->entered - 1);
+    side->length = bytes;
+    side->method = 0x811c9dc5u;
+    for (; *name != '\0'; name++) side->method = (side->method ^ (uint8_t)*name) * 0x01000193u;
+    if (bytes > RASK_INLINE_BYTES)
+        side->payload.block = (struct rk_block_ref){
+            .offset = rk_response_slab_offset(&forged.params), .index = 7, .generation = (uint32_t)side->sequence + 1};
+    rk_store_release(&side->sequence, side->sequence + 1);
+}
+
+/* ---- the client's side ------------------------------------------------------------------------------------------- */
+
+static struct rask_stream *stream_with(uint32_t policy, uint32_t queue_max)
+{
+    struct rask_stream_options options = RASK_STREAM_OPTIONS_INIT;
+    struct rask_stream *stream;
+    options.policy = policy;
+    options.queue_max = queue_max;
+    assert_int_equal(rask_stream_open(forged.session, 0, &options, &stream), 0);
+    return stream;
+}
+
+static struct rask_stream_state state_of(const struct rask_stream *stream)
+{
+    struct rask_stream_state state = {.size = sizeof state};
+    assert_int_equal(rask_stream_state(stream, &state), 0);
+    return state;
+}
+
+static void poll_once(void)
+{
+    assert_int_equal(rask_poll(forged.session, NULL, 0), 0);
+}
+
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
+
+/** Its first ticket ends before it was sent: what follows must not be sent behind it. */
+static void test_stream_of_a_broken_pool(void **unused)
+{
+    (void)unused;
+    for (unsigned how = 0; how < 3; how++) {
+        struct rask_request item = {0}, other = {0};
+        forged_start(1, NULL);
+        struct rk_message_workers none = {.count = 1, .flags = RK_POOL_BROKEN};
+        forged_send(&none, RK_WORKERS, sizeof none, NULL, 0);
+        poll_once();
+        struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+        if (how == 0) {
+            assert_int_equal(rask_stream_send(stream, "x", 1, 0, 0), -EPIPE);
+        } else if (how == 1) {
+            assert_int_equal(rask_stream_reserve(stream, 1000, 0, &other), 0);
+            assert_int_equal(rask_stream_reserve(stream, 1000, 0, &item), 0);
+            assert_int_equal(rask_stream_submit(stream, &item, 1000), -EPIPE);
+            assert_int_equal(rask_stream_submit(stream, &other, 1000), -EPIPE);
+        } else {
+            assert_int_equal(rask_stream_end(stream), -EPIPE);
+        }
+        assert_int_equal(state_of(stream).ended, 1);
+        assert_int_equal(state_of(stream).status, RASK_UNAVAILABLE);
+        assert_int_equal(state_of(stream).sent, 0);
+        assert_int_equal(state_of(stream).backlog, 0);
+        assert_int_equal(rask_pending(forged.session), 0);
+        assert_int_equal(forged.session->tickets.used, 0);
+        rask_stream_close(stream);
+        forged_stop();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stream_of_a_broken_pool),
+    };
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
