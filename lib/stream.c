@@ -273,6 +273,11 @@ static void on_item(struct rask_stream *stream, struct rk_ticket *ticket)
         if (!(ticket->wishes & RK_WISH_QUIET)) rk_answer_from(stream, ticket);
     } else if (ticket->status != RASK_CANCELLED) {
         rk_stream_cut(stream, ticket->status, ticket->code); /* a gap: nothing behind it counts */
+    } else if (stream->phase < RK_STREAM_CUTTING) {
+        /* By policy: taken back, or passed over by a worker that had entered it when it read the mark. */
+        stream->dropped++;
+        /* SYNC R17 relaxed store: a figure */
+        rk_store_relaxed(&stream->s->header->sent[stream->index], --stream->announced);
     }
 }
 

@@ -10,6 +10,13 @@
 
 /* ---- the worker's side ------------------------------------------------------------------------------------------- */
 
+static void answer_kind(struct forged_lane *lane, const struct rk_request_slot *slot, uint32_t kind)
+{
+    struct rk_response_slot *response = forged_response(lane, slot);
+    response->kind = (uint8_t)kind;
+    forged_publish(lane, response);
+}
+
 /** The handler of the request in hand calls `name` with the first `bytes` bytes of block 7 of the response slab, if they are many. */
 static void upcall(struct forged_lane *lane, const struct rk_request_slot *slot, const char *name, uint32_t bytes)
 {
@@ -83,10 +90,36 @@ static void test_stream_of_a_broken_pool(void **unused)
     }
 }
 
+/** Its worker entered the item between the look for the oldest and the mark, and then saw the mark: it is a drop. */
+static void test_drop_that_the_worker_does(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_request item;
+    struct rask_stream *stream = stream_with(RASK_STREAM_DROP_OLDEST, 2);
+    assert_int_equal(rask_stream_reserve(stream, 1000, 0, &item), 0);
+    assert_int_equal(rask_stream_submit(stream, &item, 1000), 0);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET); /* OPEN */
+    const struct rk_request_slot *slot = forged_take(lane);
+    struct rk_ticket *ticket = rk_ticket_find(&forged.session->tickets, item.ticket);
+    assert_false(rk_settle_retract(forged.session, ticket, RK_CANCEL_RETRACT));
+    answer_kind(lane, slot, RK_RESPONSE_SKIPPED);
+    poll_once();
+    struct rask_stream_state state = state_of(stream);
+    assert_int_equal(state.sent, 1);
+    assert_int_equal(state.processed, 0);
+    assert_int_equal(state.dropped, 1);
+    assert_int_equal(state.backlog + state.backlog_bytes, 0);
+    assert_int_equal(forged.session->header->sent[0], 0); /* as the handler sees it */
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stream_of_a_broken_pool),
+        cmocka_unit_test(test_drop_that_the_worker_does),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
