@@ -134,6 +134,7 @@ void rk_stream_look_over(struct rask_stream *stream)
         return;
     stream->phase = RK_STREAM_OVER;
     stream->decided = true;
+    stream->bound = false; /* the lane may be another's soon, or gone with the attachment */
     return_ticket(s, &stream->opener);
     return_ticket(s, &stream->control);
     return_reservations(stream);

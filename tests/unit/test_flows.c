@@ -115,11 +115,39 @@ static void test_drop_that_the_worker_does(void **unused)
     forged_stop();
 }
 
+/** Everything that a stream left behind is taken while there is no arena. */
+static void test_answers_outlive_the_attachment(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_completion out;
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_send(stream, "0", 1, 5, 0), 0);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_REPLY);
+    poll_once();
+    forged.session->path = strdup("/nonexistent/rask.sock");
+    close(forged.socket);
+    forged.socket = -1;
+    rk_fetch_add(&((struct rk_control_page *)forged.word.base)->word, 1u);
+    poll_once();
+    assert_int_equal(rask_reconnect(forged.session), -ENOENT);
+    assert_null(forged.session->lanes);
+    assert_int_equal(state_of(stream).status, RASK_UNAVAILABLE);
+    assert_int_equal(rask_stream_wait(stream, &out, 1, 0), 1);
+    assert_int_equal(out.user_data, 5);
+    rask_release(forged.session, &out);
+    assert_int_equal(rask_stream_take(stream, &out, 1), 0);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stream_of_a_broken_pool),
         cmocka_unit_test(test_drop_that_the_worker_does),
+        cmocka_unit_test(test_answers_outlive_the_attachment),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
