@@ -125,7 +125,8 @@ static void take_asides(struct rask *s)
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->stalled) continue;
         if (s->streams != NULL && rk_emissions_wait(s, lane)) rk_emissions_take(s, lane, false);
-        if (lane->broken) continue; /* a look at the lanes will find it */
+        if (lane->state != RK_LANE_IS_OPEN) continue; /* a message that was read on the way said that it is gone */
+        if (lane->broken) continue;                   /* a look at the lanes will find it */
         if (s->upcalls != NULL) rk_upcall_look(s, lane);
         if (rk_leases_wait(lane)) rk_leases_look(s, lane);
     }

@@ -10,6 +10,22 @@
 
 /* ---- the worker's side ------------------------------------------------------------------------------------------- */
 
+static struct rk_side_slot *emission_slot(struct forged_lane *lane, uint64_t sequence)
+{
+    uint8_t *ring = (uint8_t *)lane->response.base + rk_response_emissions_offset(&forged.params);
+    return (struct rk_side_slot *)(void *)ring + (sequence - 1) % RASK_EMITS_MAX;
+}
+
+/** An emission of the request in hand, honest but for what the test changes before forged_emit(). */
+static struct rk_side_slot *emission(struct forged_lane *lane, const struct rk_request_slot *slot, uint64_t sequence)
+{
+    struct rk_side_slot *side = emission_slot(lane, sequence);
+    memset((uint8_t *)side + sizeof side->sequence, 0, sizeof *side - sizeof side->sequence);
+    side->ticket = slot->ticket;
+    side->position = (uint32_t)(lane->entered - 1);
+    return side;
+}
+
 static void answer_kind(struct forged_lane *lane, const struct rk_request_slot *slot, uint32_t kind)
 {
     struct rk_response_slot *response = forged_response(lane, slot);
@@ -142,12 +158,35 @@ static void test_answers_outlive_the_attachment(void **unused)
     forged_stop();
 }
 
+/** While an emission waits for its segment, a message says that the worker is gone. */
+static void test_lane_goes_while_an_emission_waits(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    assert_int_equal(rask_on_upcall(forged.session, "any", (rask_upcall_fn)(void *)abort, NULL), 0);
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_send(stream, "0", 1, 5, 0), 0);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    poll_once();
+    struct rk_side_slot *side = emission(lane, forged_take(lane), 1);
+    side->length = 1000;
+    side->payload.block = (struct rk_block_ref){.offset = RK_PAGE_BYTES, .segment = 1};
+    rk_store_release(&side->sequence, 1);
+    forged_die(lane, true);
+    poll_once();
+    assert_int_equal(state_of(stream).status, RASK_CRASHED);
+    assert_int_equal(state_of(stream).ended, 1);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stream_of_a_broken_pool),
         cmocka_unit_test(test_drop_that_the_worker_does),
         cmocka_unit_test(test_answers_outlive_the_attachment),
+        cmocka_unit_test(test_lane_goes_while_an_emission_waits),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
