@@ -251,10 +251,11 @@ static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *
     return count;
 }
 
+/** It may bring in answers of other streams, which were read already: so a loop that sleeps is woken, and not let sleep. */
 int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(stream->s)) return rk_session_refuse_child();
-    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) rask_poll(stream->s, NULL, 0);
+    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) rk_poll(stream->s, NULL, 0);
     return (int)take_listed(stream, out, max);
 }
 

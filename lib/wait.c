@@ -184,9 +184,8 @@ static int close_sink(struct rask *s)
     return (int)count;
 }
 
-int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
+int rk_poll(struct rask *s, struct rask_completion *out, uint32_t max)
 {
-    if (rk_session_forked(s)) return rk_session_refuse_child();
     rk_batch_flush(s);
     open_sink(s, out, max);
     rk_progress(s);
@@ -195,7 +194,13 @@ int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
         if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0 || s->events != NULL)
             rk_session_tick(s, rask_now_ns());
     }
-    int count = close_sink(s);
+    return close_sink(s);
+}
+
+int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
+{
+    if (rk_session_forked(s)) return rk_session_refuse_child();
+    int count = rk_poll(s, out, max);
     if (RK_UNLIKELY(s->events != NULL)) rk_events_polled(s, count);
     return count;
 }

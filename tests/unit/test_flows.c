@@ -180,13 +180,41 @@ static void test_lane_goes_while_an_emission_waits(void **unused)
     forged_stop();
 }
 
+/** A caller's loop that sleeps whenever there is nothing: no answer is left lying where two streams are read in turn. */
+static void test_loop_reads_two_streams(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_completion out;
+    struct epoll_event event;
+    int fd = rask_fd(forged.session);
+    assert_true(fd >= 0);
+    struct rask_stream *one = stream_with(RASK_STREAM_BLOCK, 0), *two = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_send(one, "1", 1, 1, 0), 0);
+    assert_int_equal(rask_stream_send(two, "2", 1, 2, 0), 0);
+    poll_once();
+    assert_int_equal(rask_stream_take(one, &out, 1), 0);
+    for (unsigned i = 0; i < 4; i++)
+        answer_kind(lane, forged_take(lane), i % 2 == 0 ? RK_RESPONSE_QUIET : RK_RESPONSE_REPLY);
+    assert_int_equal(rask_stream_take(two, &out, 1), 1); /* brings in the answer of the other, too */
+    rask_release(forged.session, &out);
+    assert_int_equal(rask_stream_take(two, &out, 1), 0);
+    assert_int_equal(state_of(one).waiting, 1);
+    assert_int_equal(epoll_wait(fd, &event, 1, 0), 1); /* the loop must not sleep */
+    poll_once();
+    assert_int_equal(rask_stream_take(one, &out, 1), 1);
+    rask_release(forged.session, &out);
+    rask_stream_close(one);
+    rask_stream_close(two);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stream_of_a_broken_pool),
-        cmocka_unit_test(test_drop_that_the_worker_does),
-        cmocka_unit_test(test_answers_outlive_the_attachment),
-        cmocka_unit_test(test_lane_goes_while_an_emission_waits),
+        cmocka_unit_test(test_stream_of_a_broken_pool),        cmocka_unit_test(test_drop_that_the_worker_does),
+        cmocka_unit_test(test_answers_outlive_the_attachment), cmocka_unit_test(test_lane_goes_while_an_emission_waits),
+        cmocka_unit_test(test_loop_reads_two_streams),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
