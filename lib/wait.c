@@ -241,12 +241,18 @@ int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, 
     return 0;
 }
 
+/** Items of streams end by themselves. */
+static bool is_items(const struct rk_ticket *ticket)
+{
+    return (ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_STREAM);
+}
+
 int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_completion *out)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     int result = -EINVAL;
-    if (ticket != NULL && ticket->read == NULL && !(ticket->flags & RK_TICKET_PRIVATE) &&
+    if (ticket != NULL && ticket->read == NULL && !(ticket->flags & RK_TICKET_PRIVATE) && !is_items(ticket) &&
         ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE)
         result = rk_wait_for(s, ticket, deadline_ns, out);
     if (result == -EINVAL) rk_error(result, "ticket %#llx is not in flight", (unsigned long long)id);
@@ -270,6 +276,8 @@ int rask_cancel(struct rask *s, uint64_t id)
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     if (ticket == NULL || (ticket->state != RK_TICKET_QUEUED && ticket->state != RK_TICKET_BOUND))
         return rk_error(-EINVAL, "ticket %#llx is not in flight", (unsigned long long)id);
+    if (is_items(ticket))
+        return rk_error(-EINVAL, "ticket %#llx is a stream's: rask_stream_cancel()", (unsigned long long)id);
     rk_settle_cancel(s, ticket);
     return 0;
 }

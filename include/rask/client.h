@@ -240,7 +240,7 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
 /** Wait for one ticket. Completions of others are kept for later.
  * Errors: -ETIMEDOUT past deadline_ns (absolute, 0 for none), the request goes on; -EINTR (only with
  * RASK_OPTION_INTERRUPTIBLE) a signal came, the request goes on; -EINVAL not a ticket in flight
- * (never submitted, already taken, or of a callback). session thread. */
+ * (never submitted, already taken, of a callback, or an item of a stream). session thread. */
 int rask_wait(struct rask *s, uint64_t ticket, uint64_t deadline_ns, struct rask_completion *out);
 
 /** Give a completion back; its data is gone afterwards. Releasing twice is harmless. no-block, no-syscall, session thread. */
@@ -270,7 +270,7 @@ int rask_fd(struct rask *s);
 
 /** Ask that a request be stopped. Its completion still comes: RASK_CANCELLED when it had not started; otherwise as the
  * handler decides when it looks at the cancel flag. A handler that goes on for longer than the supervisor's --kill-grace ends
- * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight. no-block, session thread. */
+ * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight, or an item of a stream: rask_stream_cancel(). no-block, session thread. */
 int rask_cancel(struct rask *s, uint64_t ticket);
 
 /** Requests submitted whose completion has not been taken yet. no-block, no-syscall, session thread. */

@@ -209,12 +209,34 @@ static void test_loop_reads_two_streams(void **unused)
     forged_stop();
 }
 
+static void test_item_is_not_waited_for_or_cancelled_by_number(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_request item;
+    struct rask_completion out;
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_reserve(stream, 5, 0, &item), 0);
+    assert_int_equal(rask_stream_submit(stream, &item, 5), 0);
+    assert_int_equal(rask_wait(forged.session, item.ticket, rask_now_ns() + 100 * MS, &out), -EINVAL);
+    assert_int_equal(rask_cancel(forged.session, item.ticket), -EINVAL);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    poll_once();
+    assert_int_equal(state_of(stream).processed, 1);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stream_of_a_broken_pool),        cmocka_unit_test(test_drop_that_the_worker_does),
-        cmocka_unit_test(test_answers_outlive_the_attachment), cmocka_unit_test(test_lane_goes_while_an_emission_waits),
+        cmocka_unit_test(test_stream_of_a_broken_pool),
+        cmocka_unit_test(test_drop_that_the_worker_does),
+        cmocka_unit_test(test_answers_outlive_the_attachment),
+        cmocka_unit_test(test_lane_goes_while_an_emission_waits),
         cmocka_unit_test(test_loop_reads_two_streams),
+        cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
