@@ -28,9 +28,11 @@ static bool has_room(const struct rask_stream *stream, uint64_t memory)
 
 static int backlog_full(const struct rask_stream *stream)
 {
-    return rk_error(-EAGAIN, "the backlog is full: %llu items, %llu bytes (queue_max %u, queue_bytes_max %llu)",
-                    (unsigned long long)stream->backlog, (unsigned long long)stream->backlog_bytes,
-                    stream->options.queue_max, (unsigned long long)stream->options.queue_bytes_max);
+    return rk_error(
+        -EAGAIN, "the backlog is full: %llu items, %llu bytes, and %llu reserved (queue_max %u, queue_bytes_max %llu)",
+        (unsigned long long)stream->backlog, (unsigned long long)stream->backlog_bytes,
+        (unsigned long long)stream->reserved, stream->options.queue_max,
+        (unsigned long long)stream->options.queue_bytes_max);
 }
 
 static int answers_wait(const struct rask_stream *stream)
@@ -62,7 +64,7 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
         stream->dropped++;
         return 1;
     default:
-        return wait_once(stream, deadline_ns);
+        return stream->backlog > 0 ? wait_once(stream, deadline_ns) : backlog_full(stream); /* by reservations only */
     }
 }
 

@@ -228,6 +228,19 @@ static void test_item_is_not_waited_for_or_cancelled_by_number(void **unused)
     forged_stop();
 }
 
+/** What keeps the backlog full is in the caller's own hands: waiting would not help. */
+static void test_own_reservations_are_not_waited_for(void **unused)
+{
+    (void)unused;
+    forged_alone(NULL);
+    struct rask_request item;
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 1);
+    assert_int_equal(rask_stream_reserve(stream, 5, 0, &item), 0);
+    assert_int_equal(rask_stream_send(stream, "x", 1, 0, rask_now_ns() + 100 * MS), -EAGAIN);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +250,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lane_goes_while_an_emission_waits),
         cmocka_unit_test(test_loop_reads_two_streams),
         cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
+        cmocka_unit_test(test_own_reservations_are_not_waited_for),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
