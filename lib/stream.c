@@ -142,7 +142,7 @@ void rk_stream_look_over(struct rask_stream *stream)
     s->asides--;
     s->finished++;
     if (s->events != NULL) rk_events_disturb(s);
-    if (stream->closed) rk_stream_forget(stream);
+    if (stream->closed && stream->users == 0) rk_stream_forget(stream);
 }
 
 void rk_stream_decide(struct rask_stream *stream, uint32_t status, int32_t code)
@@ -376,21 +376,6 @@ void rk_streams_end(struct rask *s, bool all, uint32_t status)
 {
     for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
         if (s->streams->at[i] != NULL && (all || !s->streams->at[i]->bound)) die(s->streams->at[i], status, 0);
-}
-
-uint32_t rk_streams_count(const struct rask *s)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++) count += s->streams->at[i] != NULL;
-    return count;
-}
-
-uint64_t rk_streams_backlog(const struct rask *s)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
-        if (s->streams->at[i] != NULL) sum += s->streams->at[i]->backlog;
-    return sum;
 }
 
 void rk_streams_destroy(struct rask *s, bool forked)

@@ -41,6 +41,14 @@ static int answers_wait(const struct rask_stream *stream)
                     stream->options.queue_max);
 }
 
+/** A call that ran callbacks is done with the stream. 0; -EPIPE: one of them has closed it, and it may be gone. */
+static int leave(struct rask_stream *stream)
+{
+    bool closed = stream->closed;
+    if (--stream->users == 0 && closed && stream->phase == RK_STREAM_OVER) rk_stream_forget(stream);
+    return closed ? rk_error(-EPIPE, "a callback has closed the stream") : 0;
+}
+
 /** Wait for something to happen to the session. */
 static int wait_once(struct rask_stream *stream, uint64_t deadline_ns)
 {
@@ -114,8 +122,10 @@ static int take_ticket(struct rask_stream *stream, size_t bytes, uint64_t deadli
     if (RK_UNLIKELY(rk_session_forked(stream->s))) return rk_session_refuse_child();
     if (RK_UNLIKELY(!takes_items(stream))) return has_ended(stream);
     struct rk_ticket *ticket;
+    stream->users++;
     int result = reserve_in_backlog(stream, bytes, deadline_ns, &ticket);
-    if (RK_UNLIKELY(result != 0)) return result;
+    int closed = leave(stream);
+    if (RK_UNLIKELY(result != 0)) return closed != 0 ? closed : result;
     ticket->wishes = RK_WISH_STREAM;
     ticket->flags |= RK_TICKET_SPECIAL;
     ticket->key = stream->index;
@@ -257,24 +267,37 @@ static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *
 int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(stream->s)) return rk_session_refuse_child();
-    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) rk_poll(stream->s, NULL, 0);
+    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) {
+        stream->users++;
+        rk_poll(stream->s, NULL, 0);
+        int result = leave(stream);
+        if (RK_UNLIKELY(result != 0)) return result;
+    }
     return (int)take_listed(stream, out, max);
 }
 
-int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
+static int wait_for_answers(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
 {
-    struct rask *s = stream->s;
-    if (rk_session_forked(s)) return rk_session_refuse_child();
     for (;;) {
-        rk_progress(s);
+        rk_progress(stream->s);
         uint32_t count = take_listed(stream, out, max);
         if (count > 0 || stream->phase == RK_STREAM_OVER) return (int)count;
         if (stream->phase <= RK_STREAM_RUNNING && stream->held == 0)
             return rk_error(-ENODATA, "nothing was sent that could be answered");
         int result = wait_once(stream, deadline_ns);
+        if (stream->closed) return 0;
         if (result == -ETIMEDOUT && (stream->waiting_answers > 0 || stream->phase == RK_STREAM_OVER)) continue;
         if (result != 0) return result;
     }
+}
+
+int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
+{
+    if (rk_session_forked(stream->s)) return rk_session_refuse_child();
+    stream->users++;
+    int result = wait_for_answers(stream, out, max, deadline_ns);
+    int closed = leave(stream);
+    return closed != 0 ? closed : result;
 }
 
 int rask_stream_cancel(struct rask_stream *stream)
@@ -310,8 +333,8 @@ void rask_stream_close(struct rask_stream *stream)
     if (rk_session_forked(stream->s)) return;
     rk_answers_drop(stream);
     stream->closed = true;
-    if (stream->phase == RK_STREAM_OVER)
-        rk_stream_forget(stream);
-    else
+    if (stream->phase != RK_STREAM_OVER)
         rk_stream_cut(stream, RASK_CANCELLED, 0);
+    else if (stream->users == 0)
+        rk_stream_forget(stream);
 }

@@ -8,6 +8,8 @@
 #include <rask/upcall.h>
 #include <sys/epoll.h>
 
+static unsigned ran;
+
 /* ---- the worker's side ------------------------------------------------------------------------------------------- */
 
 static struct rk_side_slot *emission_slot(struct forged_lane *lane, uint64_t sequence)
@@ -241,6 +243,45 @@ static void test_own_reservations_are_not_waited_for(void **unused)
     forged_stop();
 }
 
+static struct rask_stream *closed_by_callback;
+
+static void closes_stream(const struct rask_completion *completion, void *user)
+{
+    (void)completion;
+    (void)user;
+    rask_stream_close(closed_by_callback);
+    ran++;
+}
+
+/** A callback closes the stream that is waited for: the wait ends, and so does the stream's memory. */
+static void test_callback_closes_the_stream(void **unused)
+{
+    (void)unused;
+    for (unsigned how = 0; how < 3; how++) {
+        struct forged_lane *lane = forged_alone(NULL);
+        struct rask_completion out;
+        struct rask_stream *stream = closed_by_callback = stream_with(RASK_STREAM_BLOCK, 1);
+        ran = 0;
+        assert_int_equal(rask_request(forged.session, 0, 0, NULL, closes_stream, NULL, NULL), 0);
+        assert_int_equal(rask_stream_send(stream, "0", 1, 5, 0), 0);
+        forged_reply(lane, forged_take(lane), RASK_OK);
+        if (how == 0)
+            assert_int_equal(rask_stream_wait(stream, &out, 1, rask_now_ns() + 1000 * MS), -EPIPE);
+        else if (how == 1)
+            assert_int_equal(rask_stream_take(stream, &out, 1), -EPIPE);
+        else
+            assert_int_equal(rask_stream_send(stream, "1", 1, 6, rask_now_ns() + 1000 * MS), -EPIPE);
+        assert_int_equal(ran, 1);
+        while (forged_has_request(lane)) {
+            const struct rk_request_slot *slot = forged_take(lane);
+            answer_kind(lane, slot, slot->cancel ? RK_RESPONSE_SKIPPED : RK_RESPONSE_QUIET);
+            poll_once();
+        }
+        assert_null(forged.session->streams->all);
+        forged_stop();
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +292,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_loop_reads_two_streams),
         cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
         cmocka_unit_test(test_own_reservations_are_not_waited_for),
+        cmocka_unit_test(test_callback_closes_the_stream),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
