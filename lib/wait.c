@@ -95,6 +95,7 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
     share_processors(s);
     bool spins = rk_ladder_spins(ladder), slept = false;
     uint32_t left = spins ? ladder->spins : 0, yields = spins ? ladder->yields : 0;
+    uint32_t disturbed = 0;
     uint64_t finished = s->finished;
     s->move_pause_ns = s->next_move_ns = 0;
     rk_batch_flush(s);
@@ -105,7 +106,8 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
         rk_progress(s);
         if (RK_LIKELY(done(s, ticket, finished))) break;
         if (left != UINT32_MAX) left -= looked;
-        if (looked < looks) continue; /* something came, but not this */
+        /* Something came, but not this. A worker that never lets off does not keep the time from passing. */
+        if (looked < looks && ++disturbed % LOOKS_PER_CLOCK != 0) continue;
         if (left == 0 && yields > 0) {
             yields--;
             sched_yield();

@@ -35,6 +35,16 @@ static void answer_kind(struct forged_lane *lane, const struct rk_request_slot *
     forged_publish(lane, response);
 }
 
+static void answer_leased(struct forged_lane *lane, const struct rk_request_slot *slot, uint32_t word,
+                          uint32_t generation)
+{
+    struct rk_response_slot *response = forged_response(lane, slot);
+    response->kind = RK_RESPONSE_REPLY | RK_RESPONSE_LEASED;
+    response->lease = (uint16_t)word;
+    response->lease_generation = generation;
+    forged_publish(lane, response);
+}
+
 /** The handler of the request in hand calls `name` with the first `bytes` bytes of block 7 of the response slab, if they are many. */
 static void upcall(struct forged_lane *lane, const struct rk_request_slot *slot, const char *name, uint32_t bytes)
 {
@@ -48,6 +58,11 @@ static void upcall(struct forged_lane *lane, const struct rk_request_slot *slot,
         side->payload.block = (struct rk_block_ref){
             .offset = rk_response_slab_offset(&forged.params), .index = 7, .generation = (uint32_t)side->sequence + 1};
     rk_store_release(&side->sequence, side->sequence + 1);
+}
+
+static const struct rk_lane_request *page_of(const struct forged_lane *lane)
+{
+    return (const void *)((const uint8_t *)forged.request.base + rk_request_lane_offset(&forged.params, lane->number));
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------------------- */
@@ -282,6 +297,60 @@ static void test_callback_closes_the_stream(void **unused)
     }
 }
 
+/** A full ring of emissions is fine. */
+static void test_as_many_emissions_as_there_is_room_for(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_send(stream, "0", 1, 5, 0), 0);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    poll_once();
+    const struct rk_request_slot *slot = forged_take(lane);
+    for (uint64_t round = 0; round < 2; round++) {
+        for (uint64_t i = 1; i <= RASK_EMITS_MAX; i++) {
+            uint64_t sequence = round * RASK_EMITS_MAX + i;
+            rk_store_release(&emission(lane, slot, sequence)->sequence, sequence);
+        }
+        poll_once();
+        assert_int_equal(state_of(stream).waiting, (round + 1) * RASK_EMITS_MAX);
+        assert_int_equal(page_of(lane)->emissions_taken, (round + 1) * RASK_EMITS_MAX);
+        assert_false(forged.session->lanes[0].broken);
+    }
+    rask_stream_close(stream);
+    forged_stop();
+}
+
+/* ---- leases ------------------------------------------------------------------------------------------------------ */
+
+static bool rested;
+
+static void *never_rests(void *header)
+{
+    while (!rk_load_relaxed(&rested)) rk_fetch_add(&((struct rk_response_header *)header)->leases_ended, 1u);
+    return NULL;
+}
+
+/** A worker that says again and again that a lease has ended does not keep its caller from its deadline. */
+static void test_counter_that_never_rests(void **unused)
+{
+    (void)unused;
+    struct rask_options options = RASK_OPTIONS_INIT;
+    options.wait_mode = RASK_WAIT_SPIN;
+    struct forged_lane *lane = forged_alone(&options);
+    uint64_t first = submit(1000, 1, 0, NULL), second = submit(1000, 2, 0, NULL);
+    answer_leased(lane, forged_take(lane), 0, 1);
+    ends_as(first, RASK_OK, RASK_EXECUTED_YES, NULL);
+    pthread_t bad;
+    rk_store_relaxed(&rested, false);
+    assert_int_equal(pthread_create(&bad, NULL, never_rests, lane->header), 0);
+    struct rask_completion out;
+    assert_int_equal(rask_wait(forged.session, second, rask_now_ns() + 100 * MS, &out), -ETIMEDOUT);
+    rk_store_relaxed(&rested, true);
+    assert_int_equal(pthread_join(bad, NULL), 0);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +362,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
         cmocka_unit_test(test_own_reservations_are_not_waited_for),
         cmocka_unit_test(test_callback_closes_the_stream),
+        cmocka_unit_test(test_as_many_emissions_as_there_is_room_for),
+        cmocka_unit_test(test_counter_that_never_rests),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
