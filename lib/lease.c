@@ -49,6 +49,32 @@ static uint64_t bytes_of(const struct rask *s, uint32_t block)
     return rk_class_bytes(s->slab.blocks[block].class_index);
 }
 
+static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *lease, uint32_t how)
+{
+    struct rk_leases *all = s->leases;
+    uint64_t bytes = bytes_of(s, lease->block);
+    rk_slab_put(&s->slab, lease->block);
+    lease->block = RK_BLOCK_NONE;
+    leases->count--;
+    all->count--;
+    all->bytes -= bytes;
+    s->asides--;
+    s->finished++; /* who waits for room looks again */
+    if (all->function == NULL) return;
+    all->event[(all->first + all->waiting++) % all->capacity] =
+        (struct rask_lease_event){.ticket = lease->ticket, .user_data = lease->user_data, .bytes = bytes, .end = how};
+    s->asides_due++;
+    if (s->events != NULL) rk_events_disturb(s);
+}
+
+/** Does its word say so: this one, or a later one with the same word? */
+static bool has_ended(const struct rk_lane *lane, const struct rk_lane_leases *leases, const struct rk_lease *lease)
+{
+    /* SYNC R16 acquire: pairs with rk_lease_end */
+    uint32_t ended = rk_load_acquire(&lane->header->lease_ended[lease - leases->entry]);
+    return (int32_t)(ended - lease->generation) >= 0;
+}
+
 bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_lane_leases *leases = lane_table(lane);
@@ -68,25 +94,9 @@ bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
     s->leases->bytes += bytes_of(s, ticket->block);
     s->asides++;
     ticket->block = RK_BLOCK_NONE;
+    /* The counter may have been seen at a look that did not know of this one yet: it does not change for it again. */
+    if (has_ended(lane, leases, lease)) end(s, leases, lease, RASK_LEASE_RELEASED);
     return true;
-}
-
-static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *lease, uint32_t how)
-{
-    struct rk_leases *all = s->leases;
-    uint64_t bytes = bytes_of(s, lease->block);
-    rk_slab_put(&s->slab, lease->block);
-    lease->block = RK_BLOCK_NONE;
-    leases->count--;
-    all->count--;
-    all->bytes -= bytes;
-    s->asides--;
-    s->finished++; /* who waits for room looks again */
-    if (all->function == NULL) return;
-    all->event[(all->first + all->waiting++) % all->capacity] =
-        (struct rask_lease_event){.ticket = lease->ticket, .user_data = lease->user_data, .bytes = bytes, .end = how};
-    s->asides_due++;
-    if (s->events != NULL) rk_events_disturb(s);
 }
 
 bool rk_leases_wait(const struct rk_lane *lane)
@@ -103,9 +113,7 @@ void rk_leases_look(struct rask *s, struct rk_lane *lane)
     for (uint32_t i = 0; i < RASK_LEASES_MAX && leases->count > 0; i++) {
         struct rk_lease *lease = &leases->entry[i];
         if (lease->block == RK_BLOCK_NONE) continue;
-        uint32_t ended =
-            rk_load_acquire(&lane->header->lease_ended[i]); /* this one, or a later one with the same word */
-        if ((int32_t)(ended - lease->generation) >= 0) end(s, leases, lease, RASK_LEASE_RELEASED);
+        if (has_ended(lane, leases, lease)) end(s, leases, lease, RASK_LEASE_RELEASED);
     }
 }
 

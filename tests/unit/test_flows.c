@@ -323,6 +323,44 @@ static void test_as_many_emissions_as_there_is_room_for(void **unused)
 
 /* ---- leases ------------------------------------------------------------------------------------------------------ */
 
+static void on_lease_end(struct rask *s, const struct rask_lease_event *event, void *user)
+{
+    (void)s;
+    (void)user;
+    assert_int_equal(event->end, RASK_LEASE_RELEASED);
+    ran++;
+}
+
+static void end_lease(struct forged_lane *lane, uint32_t word, uint32_t generation)
+{
+    rk_store_release(&lane->header->lease_ended[word], generation);
+    rk_store_release(&lane->header->leases_ended, lane->header->leases_ended + 1);
+}
+
+/** The counter was looked at when a lease had ended whose beginning was not taken yet. */
+static void test_lease_that_ended_before_its_response_was_taken(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_info info = {.size = sizeof info};
+    ran = 0;
+    assert_int_equal(rask_on_lease_end(forged.session, on_lease_end, NULL), 0);
+    uint64_t first = submit(1000, 1, 0, NULL), second = submit(1000, 2, 0, NULL);
+    answer_leased(lane, forged_take(lane), 0, 1);
+    ends_as(first, RASK_OK, RASK_EXECUTED_YES, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    end_lease(lane, 0, 1); /* up to the second: the watermark */
+    end_lease(lane, 1, 1);
+    answer_leased(lane, slot, 1, 1);
+    ends_as(second, RASK_OK, RASK_EXECUTED_YES, NULL);
+    poll_once();
+    poll_once();
+    assert_int_equal(ran, 2);
+    assert_int_equal(rask_info(forged.session, &info), 0);
+    assert_int_equal(info.leases, 0);
+    forged_stop();
+}
+
 static bool rested;
 
 static void *never_rests(void *header)
@@ -363,6 +401,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_own_reservations_are_not_waited_for),
         cmocka_unit_test(test_callback_closes_the_stream),
         cmocka_unit_test(test_as_many_emissions_as_there_is_room_for),
+        cmocka_unit_test(test_lease_that_ended_before_its_response_was_taken),
         cmocka_unit_test(test_counter_that_never_rests),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
