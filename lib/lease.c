@@ -75,7 +75,7 @@ static bool has_ended(const struct rk_lane *lane, const struct rk_lane_leases *l
     return (int32_t)(ended - lease->generation) >= 0;
 }
 
-bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_lane_leases *leases = lane_table(lane);
     struct rk_lease *lease = leases != NULL ? &leases->entry[lane->lease] : NULL;
@@ -86,7 +86,7 @@ bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
         lane->broken = true;
         rk_error(-EPROTO, "worker %u: lease %u, which it has already, or there is no memory for it", lane->worker,
                  lane->lease);
-        return false;
+        return;
     }
     *lease = (struct rk_lease){ticket->id, ticket->user_data, ticket->block, lane->lease_generation};
     leases->count++;
@@ -96,7 +96,6 @@ bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
     ticket->block = RK_BLOCK_NONE;
     /* The counter may have been seen at a look that did not know of this one yet: it does not change for it again. */
     if (has_ended(lane, leases, lease)) end(s, leases, lease, RASK_LEASE_RELEASED);
-    return true;
 }
 
 bool rk_leases_wait(const struct rk_lane *lane)

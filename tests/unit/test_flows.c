@@ -361,6 +361,24 @@ static void test_lease_that_ended_before_its_response_was_taken(void **unused)
     forged_stop();
 }
 
+/** A worker says twice that it keeps a request in the same word: its session ends, and every request of it. */
+static void test_lease_twice(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    uint64_t first = submit(1000, 1, 0, NULL), second = submit(1000, 2, rask_now_ns() + 300 * MS, NULL);
+    uint64_t third = submit(1000, 3, 0, NULL);
+    for (unsigned i = 0; i < 2; i++) answer_leased(lane, forged_take(lane), 9, 1);
+    struct rask_completion out;
+    assert_int_equal(rask_wait(forged.session, first, rask_now_ns() + 1000 * MS, &out), 0);
+    rask_release(forged.session, &out);
+    assert_int_equal(rask_wait(forged.session, second, rask_now_ns() + 1000 * MS, &out), 0);
+    rask_release(forged.session, &out);
+    ends_as(third, RASK_UNAVAILABLE, RASK_EXECUTED_MAYBE, NULL);
+    assert_true(forged.session->ended);
+    forged_stop();
+}
+
 static bool rested;
 
 static void *never_rests(void *header)
@@ -402,6 +420,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_callback_closes_the_stream),
         cmocka_unit_test(test_as_many_emissions_as_there_is_room_for),
         cmocka_unit_test(test_lease_that_ended_before_its_response_was_taken),
+        cmocka_unit_test(test_lease_twice),
         cmocka_unit_test(test_counter_that_never_rests),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
