@@ -173,10 +173,20 @@ int rask_upcall_reply(struct rask_upcall *upcall, size_t bytes)
     return 0;
 }
 
+/** What needs no block travels in the slot. */
+static void bring_into_slot(struct rask *s, struct upcall_in_hand *hand)
+{
+    if (hand->block == RK_BLOCK_NONE || hand->replied_bytes > RASK_INLINE_BYTES) return;
+    memcpy(hand->bytes, rk_block_data(s, hand->block), hand->replied_bytes);
+    rk_slab_put(&s->slab, hand->block);
+    hand->block = RK_BLOCK_NONE;
+}
+
 /** Publish the answer: `failed`, or what is in hand. */
-static void answer(struct rask *s, struct rk_lane *lane, const struct upcall_in_hand *hand, bool failed, int code)
+static void answer(struct rask *s, struct rk_lane *lane, struct upcall_in_hand *hand, bool failed, int code)
 {
     struct rk_side_slot *slot = &lane->page->answer;
+    bring_into_slot(s, hand);
     slot->length = failed ? 0 : hand->replied_bytes;
     slot->code = code;
     slot->failed = failed;

@@ -407,6 +407,39 @@ static void test_counter_that_never_rests(void **unused)
     forged_stop();
 }
 
+/* ---- upcalls ----------------------------------------------------------------------------------------------------- */
+
+static int answers_shortly(struct rask_upcall *asked, void *user)
+{
+    (void)user;
+    uint8_t *room = rask_upcall_reserve(asked, 1000);
+    assert_non_null(room);
+    memcpy(room, "short", 5);
+    assert_int_equal(rask_upcall_reply(asked, 5), 0);
+    ran++;
+    return 0;
+}
+
+/** An answer that needs no block travels in its slot, and the block is free again. */
+static void test_short_answer_from_a_large_room(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    uint32_t used = forged.session->slab.used;
+    assert_int_equal(rask_on_upcall(forged.session, "f", answers_shortly, NULL), 0);
+    uint64_t ticket = submit(5, 1, 0, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    upcall(lane, slot, "f", 0);
+    poll_once();
+    assert_int_equal(page_of(lane)->answer.sequence, 1);
+    assert_int_equal(page_of(lane)->answer.length, 5);
+    assert_memory_equal(page_of(lane)->answer.payload.bytes, "short", 5);
+    assert_int_equal(forged.session->slab.used, used);
+    forged_reply(lane, slot, RASK_OK);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lease_that_ended_before_its_response_was_taken),
         cmocka_unit_test(test_lease_twice),
         cmocka_unit_test(test_counter_that_never_rests),
+        cmocka_unit_test(test_short_answer_from_a_large_room),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
