@@ -257,14 +257,16 @@ static void run(struct rask *s, struct rk_lane *lane)
     bool over = has_returned(lane, low_position);
     struct rk_ticket *ticket =
         over ? NULL : rk_lane_asks_for(lane, &s->tickets, low_position, rk_load_relaxed(&slot->ticket), &position);
-    if (!over && (ticket == NULL || !find_request(lane, slot, &hand, copy, &view))) {
+    if ((!over && ticket == NULL) || !find_request(lane, slot, &hand, copy, &view)) {
         rk_settle_end(s, rask_last_error());
         return;
     }
     struct rk_upcall_entry *entry =
         over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
     rk_upcall_forget_answer(s, lane);
+    mapped->references++;
     if (entry == NULL) {
+        rk_responses_release(mapped, view.block, view.generation);
         answer(s, lane, &hand, true, -ENOSYS);
         return;
     }
@@ -272,7 +274,6 @@ static void run(struct rask *s, struct rk_lane *lane)
     hand.upcall.user_data = ticket->user_data;
     ticket->flags |= RK_TICKET_SPECIAL; /* its response frees the answer */
     lane->answer_position = position;
-    mapped->references++;
     int code = run_function(s, lane, entry, &hand);
     bool same = lane->mapped == mapped && lane->state == RK_LANE_IS_OPEN;
     if (same) lane->upcalling = false;

@@ -440,6 +440,30 @@ static void test_short_answer_from_a_large_room(void **unused)
     forged_stop();
 }
 
+/** The bytes of an upcall that no function sees are given back, too. */
+static void test_bytes_of_unknown_and_late_upcalls_come_back(void **unused)
+{
+    (void)unused;
+    for (unsigned late = 0; late < 2; late++) {
+        struct forged_lane *lane = forged_alone(NULL);
+        assert_int_equal(rask_on_upcall(forged.session, "f", answers_shortly, NULL), 0);
+        uint64_t ticket = submit(5, 1, 0, NULL);
+        const struct rk_request_slot *slot = forged_take(lane);
+        ran = 0;
+        upcall(lane, slot, late ? "f" : "g", 1000);
+        if (late) forged_reply(lane, slot, RASK_OK);
+        poll_once();
+        poll_once();
+        assert_int_equal(page_of(lane)->answer.sequence, 1);
+        assert_int_equal(page_of(lane)->answer.failed, 1);
+        assert_int_equal(page_of(lane)->released[7], 1);
+        assert_int_equal(ran, 0);
+        if (!late) forged_reply(lane, slot, RASK_OK);
+        ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+        forged_stop();
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lease_twice),
         cmocka_unit_test(test_counter_that_never_rests),
         cmocka_unit_test(test_short_answer_from_a_large_room),
+        cmocka_unit_test(test_bytes_of_unknown_and_late_upcalls_come_back),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
