@@ -37,14 +37,13 @@ static int create(struct rask *s)
 {
     s->upcalls = calloc(1, sizeof *s->upcalls);
     if (s->upcalls == NULL) return rk_error(-ENOMEM, "out of memory for upcalls");
+    s->asides++; /* for good: handlers of requests before may still ask when the last name is forgotten */
     return 0;
 }
 
-/** Some or none: requests say so from now on, and lanes are looked at. */
+/** Some or none: requests say so from now on. */
 static void count_names(struct rask *s, uint32_t count)
 {
-    if (s->upcalls->count == 0 && count > 0) s->asides++;
-    if (s->upcalls->count > 0 && count == 0) s->asides--;
     s->upcalls->count = count;
     s->tickets.kind = (uint8_t)(count > 0 ? RK_REQUEST_CALL | RK_REQUEST_UPCALLS : RK_REQUEST_CALL);
 }

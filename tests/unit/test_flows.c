@@ -464,6 +464,24 @@ static void test_bytes_of_unknown_and_late_upcalls_come_back(void **unused)
     }
 }
 
+/** The caller forgot its last name while a handler that may ask for it runs: it is told so at once. */
+static void test_last_name_is_forgotten(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    assert_int_equal(rask_on_upcall(forged.session, "f", answers_shortly, NULL), 0);
+    uint64_t ticket = submit(5, 1, 0, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    assert_int_equal(rask_on_upcall(forged.session, "f", NULL, NULL), 0);
+    upcall(lane, slot, "f", 0);
+    poll_once();
+    assert_int_equal(page_of(lane)->answer.sequence, 1);
+    assert_int_equal(page_of(lane)->answer.code, -ENOSYS);
+    forged_reply(lane, slot, RASK_OK);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +499,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_counter_that_never_rests),
         cmocka_unit_test(test_short_answer_from_a_large_room),
         cmocka_unit_test(test_bytes_of_unknown_and_late_upcalls_come_back),
+        cmocka_unit_test(test_last_name_is_forgotten),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
