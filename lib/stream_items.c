@@ -53,7 +53,8 @@ static int leave(struct rask_stream *stream)
 static int wait_once(struct rask_stream *stream, uint64_t deadline_ns)
 {
     struct rask *s = stream->s;
-    if (stream->bound && s->lanes[stream->lane].upcalling) return rk_refuse_deadlock();
+    bool deadlock = stream->bound ? s->lanes[stream->lane].upcalling : rk_upcall_blocks(s);
+    if (RK_UNLIKELY(deadlock)) return rk_refuse_deadlock();
     int result = rk_session_wait(s, NULL, deadline_ns);
     if (rk_callbacks_due(s)) rk_run_callbacks(s);
     if (result == 0 && deadline_ns != 0 && rask_now_ns() >= deadline_ns) return -ETIMEDOUT;

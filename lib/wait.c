@@ -220,12 +220,18 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
     return result != 0 ? result : count;
 }
 
+/** Inside a function that a worker waits for: is this one, or are all, what the ticket needs? */
+static bool waits_for_caller(const struct rask *s, const struct rk_ticket *ticket)
+{
+    if (ticket->state == RK_TICKET_BOUND) return s->lanes[ticket->lane].upcalling;
+    return ticket->state == RK_TICKET_QUEUED && (rk_upcall_blocks(s) || rk_key_upcalling(s, ticket));
+}
+
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out)
 {
     uint64_t id = ticket->id;
     while (ticket->state != RK_TICKET_DONE) {
-        if (RK_UNLIKELY(s->upcalls != NULL) && ticket->state == RK_TICKET_BOUND && s->lanes[ticket->lane].upcalling)
-            return rk_refuse_deadlock();
+        if (RK_UNLIKELY(s->upcalls != NULL) && waits_for_caller(s, ticket)) return rk_refuse_deadlock();
         s->awaited = ticket;
         int result = rk_session_wait(s, ticket, deadline_ns);
         s->awaited = NULL;

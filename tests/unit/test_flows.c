@@ -482,6 +482,81 @@ static void test_last_name_is_forgotten(void **unused)
     forged_stop();
 }
 
+/** All that waits for the only worker, which waits for this function. */
+static int waits_for_everything(struct rask_upcall *asked, void *user)
+{
+    struct rask_completion out;
+    uint64_t soon_ns = rask_now_ns() + 300 * MS;
+    (void)user;
+    uint64_t ticket = submit(5, 2, 0, NULL);
+    assert_int_equal(rask_wait(asked->session, ticket, soon_ns, &out), -EDEADLK);
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 1);
+    assert_int_equal(rask_stream_send(stream, "x", 1, 0, soon_ns), 0);
+    assert_int_equal(rask_stream_wait(stream, &out, 1, soon_ns), -EDEADLK);
+    assert_int_equal(rask_stream_send(stream, "x", 1, 0, soon_ns), -EDEADLK);
+    rask_stream_close(stream);
+    assert_int_equal(rask_cancel(asked->session, ticket), 0);
+    assert_int_equal(rask_wait(asked->session, ticket, soon_ns, &out), 0);
+    rask_release(asked->session, &out);
+    ran++;
+    return 0;
+}
+
+static void test_waits_that_only_this_worker_could_end(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    assert_int_equal(rask_on_upcall(forged.session, "f", waits_for_everything, NULL), 0);
+    uint64_t ticket = submit(5, 1, 0, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    ran = 0;
+    upcall(lane, slot, "f", 0);
+    poll_once();
+    assert_int_equal(ran, 1);
+    forged_reply(lane, slot, RASK_OK);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    forged_stop();
+}
+
+static uint64_t submit_key(void)
+{
+    struct rask_request request;
+    struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
+    options.key = 7;
+    assert_int_equal(rask_reserve(forged.session, 5, &request), 0);
+    assert_int_equal(rask_submit(forged.session, &request, 0, 5, &options), 0);
+    return request.ticket;
+}
+
+/** Another worker is there, but the key's requests are with the one that waits. */
+static int waits_for_key(struct rask_upcall *asked, void *user)
+{
+    struct rask_completion out;
+    (void)user;
+    uint64_t ticket = submit_key();
+    assert_int_equal(rask_wait(asked->session, ticket, rask_now_ns() + 300 * MS, &out), -EDEADLK);
+    assert_int_equal(rask_cancel(asked->session, ticket), 0);
+    ran++;
+    return 0;
+}
+
+static void test_key_that_only_this_worker_could_serve(void **unused)
+{
+    (void)unused;
+    forged_start(2, NULL);
+    struct forged_lane *lane = forged_open_lane();
+    assert_int_equal(rask_on_upcall(forged.session, "f", waits_for_key, NULL), 0);
+    uint64_t ticket = submit_key();
+    const struct rk_request_slot *slot = forged_take(lane);
+    ran = 0;
+    upcall(lane, slot, "f", 0);
+    assert_int_equal(rask_poll(forged.session, NULL, 0), 0);
+    assert_int_equal(ran, 1);
+    forged_reply(lane, slot, RASK_OK);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +575,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_short_answer_from_a_large_room),
         cmocka_unit_test(test_bytes_of_unknown_and_late_upcalls_come_back),
         cmocka_unit_test(test_last_name_is_forgotten),
+        cmocka_unit_test(test_waits_that_only_this_worker_could_end),
+        cmocka_unit_test(test_key_that_only_this_worker_could_serve),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
