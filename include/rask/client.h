@@ -107,7 +107,8 @@ int rask_clone(struct rask *s, struct rask **out);
  * Requests of the old connection end first, each with its own status; poll for them before or after.
  * Completions not yet released stay readable. Method ids may have changed: look them up again.
  * Errors: those of rask_connect(), the session then stays disconnected and this may be called again; -ENOTSUP for a
- * session of rask_spawn(); -EALREADY while still connected. session thread. */
+ * session of rask_spawn(); -EALREADY while still connected; -EBUSY a function that answers an upcall runs. session
+ * thread. */
 int rask_reconnect(struct rask *s);
 
 /** Close the session and free everything that belongs to it, completions not yet released included. Requests not yet

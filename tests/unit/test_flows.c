@@ -557,6 +557,34 @@ static void test_key_that_only_this_worker_could_serve(void **unused)
     forged_stop();
 }
 
+/** The supervisor dies, and the function wants to be attached again before it returns. */
+static int reconnects(struct rask_upcall *asked, void *user)
+{
+    (void)user;
+    asked->session->path = strdup("/nonexistent/rask.sock");
+    close(forged.socket);
+    forged.socket = -1;
+    rk_fetch_add(&((struct rk_control_page *)forged.word.base)->word, 1u);
+    assert_int_equal(rask_poll(asked->session, NULL, 0), 0);
+    assert_int_equal(rask_reconnect(asked->session), -EBUSY);
+    ran++;
+    return 0;
+}
+
+static void test_reconnecting_inside(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    assert_int_equal(rask_on_upcall(forged.session, "f", reconnects, NULL), 0);
+    submit(5, 1, 0, NULL);
+    ran = 0;
+    upcall(lane, forged_take(lane), "f", 0);
+    poll_once();
+    assert_int_equal(ran, 1);
+    assert_int_equal(rask_reconnect(forged.session), -ENOENT);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +605,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_last_name_is_forgotten),
         cmocka_unit_test(test_waits_that_only_this_worker_could_end),
         cmocka_unit_test(test_key_that_only_this_worker_could_serve),
+        cmocka_unit_test(test_reconnecting_inside),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
