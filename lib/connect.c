@@ -274,6 +274,8 @@ static int end_old_attachment(struct rask *s)
 int rask_reconnect(struct rask *s)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
+    if (s->upcalls != NULL && s->upcalls->depth > 0)
+        return rk_error(-EBUSY, "a function that answers an upcall runs: rask_reconnect() after it has returned");
     if (s->path == NULL) return rk_error(-ENOTSUP, "a private supervisor has no successor: rask_spawn() another one");
     rk_session_control(s);
     if (s->connected && !s->shutting_down) return rk_error(-EALREADY, "the session is still connected");

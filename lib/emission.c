@@ -104,6 +104,12 @@ bool rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
         const struct rk_side_slot *slot = next_slot(s, lane);
         more = is_there(slot, lane);
         if (!more) break;
+        if (lane->emissions - before == RASK_EMITS_MAX) { /* those that were taken have not been told yet */
+            lane->broken = true;
+            rk_error(-EPROTO, "worker %u: it emits over the %u that its ring has room for", lane->worker,
+                     RASK_EMITS_MAX);
+            break;
+        }
         lane->full = !all && has_its_fill(s, lane, slot); /* until the caller takes some: rask_stream_take() */
         if (lane->full || lane->broken || !take(s, lane, slot)) break;
         lane->emissions++;

@@ -37,6 +37,21 @@ static uint64_t bytes_mapped(const struct rask *s)
     return bytes;
 }
 
+static uint32_t streams_count(const struct rask *s)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++) count += s->streams->at[i] != NULL;
+    return count;
+}
+
+static uint64_t streams_backlog(const struct rask *s)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
+        if (s->streams->at[i] != NULL) sum += s->streams->at[i]->backlog;
+    return sum;
+}
+
 int rask_info(const struct rask *s, struct rask_info *info)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
@@ -56,9 +71,9 @@ int rask_info(const struct rask *s, struct rask_info *info)
         .parks = s->parks,
         .requests = s->requests,
         .moved = s->moved,
-        .streams = rk_streams_count(s),
+        .streams = streams_count(s),
         .leases = s->leases != NULL ? s->leases->count : 0,
-        .stream_backlog = rk_streams_backlog(s),
+        .stream_backlog = streams_backlog(s),
         .leased_bytes = s->leases != NULL ? s->leases->bytes : 0,
     };
     memcpy(info->plugin, s->plugin, sizeof info->plugin);

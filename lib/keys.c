@@ -89,6 +89,13 @@ struct rk_lane *rk_key_lane(struct rask *s, uint32_t index)
     return key->bound > 0 ? NULL : rk_dispatch_choose(s);
 }
 
+bool rk_key_upcalling(const struct rask *s, const struct rk_ticket *ticket)
+{
+    if (!(ticket->wishes & RK_WISH_KEY)) return false;
+    const struct rk_key *key = &s->keys->entry[ticket->key];
+    return key->bound > 0 && s->lanes[key->lane].upcalling;
+}
+
 void rk_key_bound(struct rask *s, const struct rk_ticket *ticket)
 {
     struct rk_key *key = &s->keys->entry[ticket->key];

@@ -50,6 +50,9 @@ int rk_key_find(struct rask *s, uint64_t key, uint32_t *index);
 /** The lane that may have the next request of the key: NULL for now if it must wait. */
 struct rk_lane *rk_key_lane(struct rask *s, uint32_t index);
 
+/** Must this one wait for a worker that waits for a function of the caller? */
+bool rk_key_upcalling(const struct rask *s, const struct rk_ticket *ticket);
+
 /** Its lane holds one more; one fewer. */
 void rk_key_bound(struct rask *s, const struct rk_ticket *ticket);
 void rk_key_unbound(struct rask *s, const struct rk_ticket *ticket);

@@ -35,7 +35,8 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
 {
     if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
         rk_upcall_forget_answer(s, lane);
-    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE)) rk_lease_begin(s, lane, ticket);
+    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE))
+        rk_lease_begin(s, lane, ticket); /* nonsense ends the session after this */
     rk_ticket_let_go(s, ticket);
     if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
         on_late(s, lane, ticket);
@@ -125,7 +126,8 @@ static void take_asides(struct rask *s)
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->stalled) continue;
         if (s->streams != NULL && rk_emissions_wait(s, lane)) rk_emissions_take(s, lane, false);
-        if (lane->broken) continue; /* a look at the lanes will find it */
+        if (lane->state != RK_LANE_IS_OPEN) continue; /* a message that was read on the way said that it is gone */
+        if (lane->broken) continue;                   /* a look at the lanes will find it */
         if (s->upcalls != NULL) rk_upcall_look(s, lane);
         if (rk_leases_wait(lane)) rk_leases_look(s, lane);
     }

@@ -66,12 +66,12 @@ struct rask {
     uint32_t with_deadline;          /* of those, how many have one */
     uint32_t turn;                   /* place in open_lanes used last */
     uint32_t empty_polls;
-    uint32_t deliveries;    /* since the last look at the clock */
-    uint64_t finished;      /* tickets that got their outcome */
-    uint32_t asides;        /* open streams, registered upcalls, leases: workers may have something beside responses */
-    uint32_t asides_due;    /* upcalls and ends of leases that wait to be told, where callbacks run */
-    uint32_t wakes_held;    /* batch.c: bells bumped whose wakes wait for more requests */
-    struct rk_batch *batch; /* NULL until the first batch */
+    uint32_t deliveries;      /* since the last look at the clock */
+    uint64_t finished;        /* tickets that got their outcome */
+    uint32_t asides;          /* open streams, upcalls, leases: workers may have something beside responses */
+    uint32_t asides_due;      /* upcalls and ends of leases that wait to be told, where callbacks run */
+    uint32_t wakes_held;      /* batch.c: bells bumped whose wakes wait for more requests */
+    struct rk_batch *batch;   /* NULL until the first batch */
     struct rk_events *events; /* events.c: the caller sleeps in a loop of its own; NULL until it says so */
     struct rk_slab slab;
     struct rk_segment request[RK_SEGMENTS_MAX];
@@ -258,6 +258,8 @@ static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
 /** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:
  * none). 0, -ETIMEDOUT, or -EINTR if s->interruptible. */
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
+/** rask_poll() but for its last step: the caller's loop is not let sleep (events.c). */
+int rk_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 /** Run callbacks that are due, upcalls and ends of leases among them; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);
 

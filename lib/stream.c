@@ -134,6 +134,7 @@ void rk_stream_look_over(struct rask_stream *stream)
         return;
     stream->phase = RK_STREAM_OVER;
     stream->decided = true;
+    stream->bound = false; /* the lane may be another's soon, or gone with the attachment */
     return_ticket(s, &stream->opener);
     return_ticket(s, &stream->control);
     return_reservations(stream);
@@ -141,7 +142,7 @@ void rk_stream_look_over(struct rask_stream *stream)
     s->asides--;
     s->finished++;
     if (s->events != NULL) rk_events_disturb(s);
-    if (stream->closed) rk_stream_forget(stream);
+    if (stream->closed && stream->users == 0) rk_stream_forget(stream);
 }
 
 void rk_stream_decide(struct rask_stream *stream, uint32_t status, int32_t code)
@@ -273,6 +274,11 @@ static void on_item(struct rask_stream *stream, struct rk_ticket *ticket)
         if (!(ticket->wishes & RK_WISH_QUIET)) rk_answer_from(stream, ticket);
     } else if (ticket->status != RASK_CANCELLED) {
         rk_stream_cut(stream, ticket->status, ticket->code); /* a gap: nothing behind it counts */
+    } else if (stream->phase < RK_STREAM_CUTTING) {
+        /* By policy: taken back, or passed over by a worker that had entered it when it read the mark. */
+        stream->dropped++;
+        /* SYNC R17 relaxed store: a figure */
+        rk_store_relaxed(&stream->s->header->sent[stream->index], --stream->announced);
     }
 }
 
@@ -322,10 +328,7 @@ void rk_stream_finished(struct rask *s, struct rk_ticket *ticket)
 void rk_stream_unprocessed(struct rask *s, struct rk_ticket *ticket)
 {
     struct rask_stream *stream = rk_stream_of(s, ticket);
-    bool item = (ticket->kind & RK_REQUEST_KIND_BITS) == RK_REQUEST_ITEM;
-    if (stream->bound && item && stream->phase < RK_STREAM_CUTTING)
-        rk_stream_dropped(stream, ticket); /* its worker took it, and saw the mark all the same */
-    else if (stream->bound || stream->phase == RK_STREAM_DEAD)
+    if (stream->bound || stream->phase == RK_STREAM_DEAD)
         rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
     else
         rk_backlog_return(s, ticket);
@@ -373,21 +376,6 @@ void rk_streams_end(struct rask *s, bool all, uint32_t status)
 {
     for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
         if (s->streams->at[i] != NULL && (all || !s->streams->at[i]->bound)) die(s->streams->at[i], status, 0);
-}
-
-uint32_t rk_streams_count(const struct rask *s)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++) count += s->streams->at[i] != NULL;
-    return count;
-}
-
-uint64_t rk_streams_backlog(const struct rask *s)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
-        if (s->streams->at[i] != NULL) sum += s->streams->at[i]->backlog;
-    return sum;
 }
 
 void rk_streams_destroy(struct rask *s, bool forked)

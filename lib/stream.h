@@ -29,9 +29,10 @@ struct rask_stream {
     uint32_t index; /* in the table of open streams, and on the wire */
     uint32_t method;
     uint8_t phase;
-    bool bound;  /* to `lane` */
-    bool closed; /* by the user: free it when it is over */
-    bool done;   /* its END or CUT was answered */
+    bool bound;     /* to `lane` */
+    bool closed;    /* by the user: free it when it is over, and no call has it in hand: */
+    uint32_t users; /* calls that run callbacks, one of which may close it */
+    bool done;      /* its END or CUT was answered */
     uint16_t lane;
     uint64_t open_position;        /* of OPEN in that lane */
     struct rk_ticket_list waiting; /* tickets that no lane has */
@@ -107,8 +108,6 @@ void rk_streams_lane_gone(struct rask *s, const struct rk_lane *lane, uint64_t t
 void rk_streams_end(struct rask *s, bool all, uint32_t status);
 /** The supervisor drains: they end, but for what runs. */
 void rk_streams_shutdown(struct rask *s);
-uint32_t rk_streams_count(const struct rask *s);
-uint64_t rk_streams_backlog(const struct rask *s);
 /** Memory of a stream that is over. */
 void rk_stream_forget(struct rask_stream *stream);
 /** Memory of all streams goes; in a forked child there is nothing mapped. */
@@ -125,8 +124,6 @@ void rk_stream_look_over(struct rask_stream *stream);
 /* stream_stop.c */
 /** Cancel: what was not started never runs, CUT goes last. */
 void rk_stream_cut(struct rask_stream *stream, uint32_t status, int32_t code);
-/** An item was taken back by policy: count it, and end it. */
-void rk_stream_dropped(struct rask_stream *stream, struct rk_ticket *ticket);
 /** Forget the oldest item that was not started. False: there is none. */
 bool rk_stream_drop_oldest(struct rask_stream *stream);
 /** END or CUT goes. */

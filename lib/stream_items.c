@@ -28,9 +28,11 @@ static bool has_room(const struct rask_stream *stream, uint64_t memory)
 
 static int backlog_full(const struct rask_stream *stream)
 {
-    return rk_error(-EAGAIN, "the backlog is full: %llu items, %llu bytes (queue_max %u, queue_bytes_max %llu)",
-                    (unsigned long long)stream->backlog, (unsigned long long)stream->backlog_bytes,
-                    stream->options.queue_max, (unsigned long long)stream->options.queue_bytes_max);
+    return rk_error(
+        -EAGAIN, "the backlog is full: %llu items, %llu bytes, and %llu reserved (queue_max %u, queue_bytes_max %llu)",
+        (unsigned long long)stream->backlog, (unsigned long long)stream->backlog_bytes,
+        (unsigned long long)stream->reserved, stream->options.queue_max,
+        (unsigned long long)stream->options.queue_bytes_max);
 }
 
 static int answers_wait(const struct rask_stream *stream)
@@ -39,11 +41,20 @@ static int answers_wait(const struct rask_stream *stream)
                     stream->options.queue_max);
 }
 
+/** A call that ran callbacks is done with the stream. 0; -EPIPE: one of them has closed it, and it may be gone. */
+static int leave(struct rask_stream *stream)
+{
+    bool closed = stream->closed;
+    if (--stream->users == 0 && closed && stream->phase == RK_STREAM_OVER) rk_stream_forget(stream);
+    return closed ? rk_error(-EPIPE, "a callback has closed the stream") : 0;
+}
+
 /** Wait for something to happen to the session. */
 static int wait_once(struct rask_stream *stream, uint64_t deadline_ns)
 {
     struct rask *s = stream->s;
-    if (stream->bound && s->lanes[stream->lane].upcalling) return rk_refuse_deadlock();
+    bool deadlock = stream->bound ? s->lanes[stream->lane].upcalling : rk_upcall_blocks(s);
+    if (RK_UNLIKELY(deadlock)) return rk_refuse_deadlock();
     int result = rk_session_wait(s, NULL, deadline_ns);
     if (rk_callbacks_due(s)) rk_run_callbacks(s);
     if (result == 0 && deadline_ns != 0 && rask_now_ns() >= deadline_ns) return -ETIMEDOUT;
@@ -62,7 +73,7 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
         stream->dropped++;
         return 1;
     default:
-        return wait_once(stream, deadline_ns);
+        return stream->backlog > 0 ? wait_once(stream, deadline_ns) : backlog_full(stream); /* by reservations only */
     }
 }
 
@@ -112,8 +123,10 @@ static int take_ticket(struct rask_stream *stream, size_t bytes, uint64_t deadli
     if (RK_UNLIKELY(rk_session_forked(stream->s))) return rk_session_refuse_child();
     if (RK_UNLIKELY(!takes_items(stream))) return has_ended(stream);
     struct rk_ticket *ticket;
+    stream->users++;
     int result = reserve_in_backlog(stream, bytes, deadline_ns, &ticket);
-    if (RK_UNLIKELY(result != 0)) return result;
+    int closed = leave(stream);
+    if (RK_UNLIKELY(result != 0)) return closed != 0 ? closed : result;
     ticket->wishes = RK_WISH_STREAM;
     ticket->flags |= RK_TICKET_SPECIAL;
     ticket->key = stream->index;
@@ -153,10 +166,20 @@ static void send_in_batch(struct rask_stream *stream, struct rk_ticket *ticket, 
     if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
 }
 
+/** OPEN goes before what comes first. The stream may end at once where no worker will serve it: with its reservations. */
+static int begin(struct rask_stream *stream)
+{
+    if (RK_LIKELY(stream->phase != RK_STREAM_IDLE)) return 0;
+    rk_stream_begin(stream);
+    return takes_items(stream) ? 0 : has_ended(stream);
+}
+
 /** Send a reservation that was checked. */
-static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
+static int submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
 {
     struct rask *s = stream->s;
+    int result = begin(stream);
+    if (RK_UNLIKELY(result != 0)) return result;
     stream->reserved--;
     stream->reserved_bytes -= memory_of(s, ticket);
     if (RK_UNLIKELY(length <= RASK_INLINE_BYTES && ticket->block != RK_BLOCK_NONE)) {
@@ -169,7 +192,6 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
         ticket->memory_class = (uint8_t)(s->slab.blocks[ticket->block].class_index + 1);
         stream->backlog_bytes += memory_of(s, ticket);
     }
-    if (RK_UNLIKELY(stream->phase == RK_STREAM_IDLE)) rk_stream_begin(stream);
     stream->sent++;
     stream->backlog++;
     /* SYNC R17 relaxed store: a figure */
@@ -179,6 +201,7 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
         send_in_batch(stream, ticket, more);
     else
         rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    return 0;
 }
 
 static struct rk_ticket *reservation(const struct rask_stream *stream, const struct rask_request *item)
@@ -205,8 +228,7 @@ int rask_stream_submit(struct rask_stream *stream, struct rask_request *item, si
         return rk_error(-EMSGSIZE, "%zu bytes do not fit the %zu that were reserved", length, capacity);
     ticket->user_data = item->user_data;
     item->data = NULL;
-    submit(stream, ticket, length);
-    return 0;
+    return submit(stream, ticket, length);
 }
 
 int rask_stream_send(struct rask_stream *stream, const void *data, size_t length, uint64_t user_data,
@@ -217,8 +239,7 @@ int rask_stream_send(struct rask_stream *stream, const void *data, size_t length
     if (RK_UNLIKELY(result != 0)) return result;
     if (length > 0) memcpy(rk_reservation_data(stream->s, ticket), data, length);
     ticket->user_data = user_data;
-    submit(stream, ticket, length);
-    return 0;
+    return submit(stream, ticket, length);
 }
 
 int rask_stream_end(struct rask_stream *stream)
@@ -227,7 +248,8 @@ int rask_stream_end(struct rask_stream *stream)
     bool ended = stream->phase == RK_STREAM_ENDING || (stream->phase == RK_STREAM_OVER && stream->status == RASK_OK);
     if (ended) return 0;
     if (!takes_items(stream)) return has_ended(stream);
-    if (stream->phase == RK_STREAM_IDLE) rk_stream_begin(stream);
+    int result = begin(stream);
+    if (result != 0) return result;
     rk_stream_send_control(stream, RK_REQUEST_END);
     rk_batch_flush(stream->s);
     return 0;
@@ -242,27 +264,41 @@ static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *
     return count;
 }
 
+/** It may bring in answers of other streams, which were read already: so a loop that sleeps is woken, and not let sleep. */
 int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(stream->s)) return rk_session_refuse_child();
-    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) rask_poll(stream->s, NULL, 0);
+    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) {
+        stream->users++;
+        rk_poll(stream->s, NULL, 0);
+        int result = leave(stream);
+        if (RK_UNLIKELY(result != 0)) return result;
+    }
     return (int)take_listed(stream, out, max);
 }
 
-int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
+static int wait_for_answers(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
 {
-    struct rask *s = stream->s;
-    if (rk_session_forked(s)) return rk_session_refuse_child();
     for (;;) {
-        rk_progress(s);
+        rk_progress(stream->s);
         uint32_t count = take_listed(stream, out, max);
         if (count > 0 || stream->phase == RK_STREAM_OVER) return (int)count;
         if (stream->phase <= RK_STREAM_RUNNING && stream->held == 0)
             return rk_error(-ENODATA, "nothing was sent that could be answered");
         int result = wait_once(stream, deadline_ns);
+        if (stream->closed) return 0;
         if (result == -ETIMEDOUT && (stream->waiting_answers > 0 || stream->phase == RK_STREAM_OVER)) continue;
         if (result != 0) return result;
     }
+}
+
+int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, uint32_t max, uint64_t deadline_ns)
+{
+    if (rk_session_forked(stream->s)) return rk_session_refuse_child();
+    stream->users++;
+    int result = wait_for_answers(stream, out, max, deadline_ns);
+    int closed = leave(stream);
+    return closed != 0 ? closed : result;
 }
 
 int rask_stream_cancel(struct rask_stream *stream)
@@ -298,8 +334,8 @@ void rask_stream_close(struct rask_stream *stream)
     if (rk_session_forked(stream->s)) return;
     rk_answers_drop(stream);
     stream->closed = true;
-    if (stream->phase == RK_STREAM_OVER)
-        rk_stream_forget(stream);
-    else
+    if (stream->phase != RK_STREAM_OVER)
         rk_stream_cut(stream, RASK_CANCELLED, 0);
+    else if (stream->users == 0)
+        rk_stream_forget(stream);
 }

@@ -70,14 +70,6 @@ void rk_stream_cut(struct rask_stream *stream, uint32_t status, int32_t code)
     rk_stream_look_over(stream);
 }
 
-void rk_stream_dropped(struct rask_stream *stream, struct rk_ticket *ticket)
-{
-    stream->dropped++;
-    /* SYNC R17 relaxed store: a figure */
-    rk_store_relaxed(&stream->s->header->sent[stream->index], --stream->announced);
-    rk_finish_empty(stream->s, ticket, RASK_CANCELLED, 0);
-}
-
 /** Where the lane's ring has items that its worker has not entered. */
 static bool drop_bound(struct rask_stream *stream)
 {
@@ -86,7 +78,7 @@ static bool drop_bound(struct rask_stream *stream)
         struct rk_ticket *ticket = ticket_at(stream, lane, position);
         if (ticket == NULL || (ticket->kind & RK_REQUEST_KIND_BITS) != RK_REQUEST_ITEM) continue;
         if ((ticket->flags & RK_TICKET_MARKED) || !rk_settle_retract(stream->s, ticket, RK_CANCEL_RETRACT)) continue;
-        rk_stream_dropped(stream, ticket);
+        rk_finish_empty(stream->s, ticket, RASK_CANCELLED, 0);
         return true;
     }
     return false;
@@ -101,7 +93,7 @@ bool rk_stream_drop_oldest(struct rask_stream *stream)
         ticket = ticket->next != RK_TICKET_NONE ? &tickets->table[ticket->next] : NULL;
     if (ticket == NULL) return false;
     rk_stream_unwait(stream->s, ticket);
-    rk_stream_dropped(stream, ticket);
+    rk_finish_empty(stream->s, ticket, RASK_CANCELLED, 0);
     return true;
 }
 

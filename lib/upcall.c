@@ -37,14 +37,13 @@ static int create(struct rask *s)
 {
     s->upcalls = calloc(1, sizeof *s->upcalls);
     if (s->upcalls == NULL) return rk_error(-ENOMEM, "out of memory for upcalls");
+    s->asides++; /* for good: handlers of requests before may still ask when the last name is forgotten */
     return 0;
 }
 
-/** Some or none: requests say so from now on, and lanes are looked at. */
+/** Some or none: requests say so from now on. */
 static void count_names(struct rask *s, uint32_t count)
 {
-    if (s->upcalls->count == 0 && count > 0) s->asides++;
-    if (s->upcalls->count > 0 && count == 0) s->asides--;
     s->upcalls->count = count;
     s->tickets.kind = (uint8_t)(count > 0 ? RK_REQUEST_CALL | RK_REQUEST_UPCALLS : RK_REQUEST_CALL);
 }
@@ -173,10 +172,20 @@ int rask_upcall_reply(struct rask_upcall *upcall, size_t bytes)
     return 0;
 }
 
+/** What needs no block travels in the slot. */
+static void bring_into_slot(struct rask *s, struct upcall_in_hand *hand)
+{
+    if (hand->block == RK_BLOCK_NONE || hand->replied_bytes > RASK_INLINE_BYTES) return;
+    memcpy(hand->bytes, rk_block_data(s, hand->block), hand->replied_bytes);
+    rk_slab_put(&s->slab, hand->block);
+    hand->block = RK_BLOCK_NONE;
+}
+
 /** Publish the answer: `failed`, or what is in hand. */
-static void answer(struct rask *s, struct rk_lane *lane, const struct upcall_in_hand *hand, bool failed, int code)
+static void answer(struct rask *s, struct rk_lane *lane, struct upcall_in_hand *hand, bool failed, int code)
 {
     struct rk_side_slot *slot = &lane->page->answer;
+    bring_into_slot(s, hand);
     slot->length = failed ? 0 : hand->replied_bytes;
     slot->code = code;
     slot->failed = failed;
@@ -247,14 +256,16 @@ static void run(struct rask *s, struct rk_lane *lane)
     bool over = has_returned(lane, low_position);
     struct rk_ticket *ticket =
         over ? NULL : rk_lane_asks_for(lane, &s->tickets, low_position, rk_load_relaxed(&slot->ticket), &position);
-    if (!over && (ticket == NULL || !find_request(lane, slot, &hand, copy, &view))) {
+    if ((!over && ticket == NULL) || !find_request(lane, slot, &hand, copy, &view)) {
         rk_settle_end(s, rask_last_error());
         return;
     }
     struct rk_upcall_entry *entry =
         over || s->upcalls == NULL ? NULL : find(s->upcalls, rk_load_relaxed(&slot->method));
     rk_upcall_forget_answer(s, lane);
+    mapped->references++;
     if (entry == NULL) {
+        rk_responses_release(mapped, view.block, view.generation);
         answer(s, lane, &hand, true, -ENOSYS);
         return;
     }
@@ -262,7 +273,6 @@ static void run(struct rask *s, struct rk_lane *lane)
     hand.upcall.user_data = ticket->user_data;
     ticket->flags |= RK_TICKET_SPECIAL; /* its response frees the answer */
     lane->answer_position = position;
-    mapped->references++;
     int code = run_function(s, lane, entry, &hand);
     bool same = lane->mapped == mapped && lane->state == RK_LANE_IS_OPEN;
     if (same) lane->upcalling = false;

@@ -95,6 +95,7 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
     share_processors(s);
     bool spins = rk_ladder_spins(ladder), slept = false;
     uint32_t left = spins ? ladder->spins : 0, yields = spins ? ladder->yields : 0;
+    uint32_t disturbed = 0;
     uint64_t finished = s->finished;
     s->move_pause_ns = s->next_move_ns = 0;
     rk_batch_flush(s);
@@ -105,7 +106,8 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
         rk_progress(s);
         if (RK_LIKELY(done(s, ticket, finished))) break;
         if (left != UINT32_MAX) left -= looked;
-        if (looked < looks) continue; /* something came, but not this */
+        /* Something came, but not this. A worker that never lets off does not keep the time from passing. */
+        if (looked < looks && ++disturbed % LOOKS_PER_CLOCK != 0) continue;
         if (left == 0 && yields > 0) {
             yields--;
             sched_yield();
@@ -184,9 +186,8 @@ static int close_sink(struct rask *s)
     return (int)count;
 }
 
-int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
+int rk_poll(struct rask *s, struct rask_completion *out, uint32_t max)
 {
-    if (rk_session_forked(s)) return rk_session_refuse_child();
     rk_batch_flush(s);
     open_sink(s, out, max);
     rk_progress(s);
@@ -195,7 +196,13 @@ int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
         if (s->with_deadline > 0 || ++s->empty_polls % POLLS_PER_CLOCK == 0 || s->events != NULL)
             rk_session_tick(s, rask_now_ns());
     }
-    int count = close_sink(s);
+    return close_sink(s);
+}
+
+int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max)
+{
+    if (rk_session_forked(s)) return rk_session_refuse_child();
+    int count = rk_poll(s, out, max);
     if (RK_UNLIKELY(s->events != NULL)) rk_events_polled(s, count);
     return count;
 }
@@ -214,12 +221,18 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
     return result != 0 ? result : count;
 }
 
+/** Inside a function that a worker waits for: is this one, or are all, what the ticket needs? */
+static bool waits_for_caller(const struct rask *s, const struct rk_ticket *ticket)
+{
+    if (ticket->state == RK_TICKET_BOUND) return s->lanes[ticket->lane].upcalling;
+    return ticket->state == RK_TICKET_QUEUED && (rk_upcall_blocks(s) || rk_key_upcalling(s, ticket));
+}
+
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out)
 {
     uint64_t id = ticket->id;
     while (ticket->state != RK_TICKET_DONE) {
-        if (RK_UNLIKELY(s->upcalls != NULL) && ticket->state == RK_TICKET_BOUND && s->lanes[ticket->lane].upcalling)
-            return rk_refuse_deadlock();
+        if (RK_UNLIKELY(s->upcalls != NULL) && waits_for_caller(s, ticket)) return rk_refuse_deadlock();
         s->awaited = ticket;
         int result = rk_session_wait(s, ticket, deadline_ns);
         s->awaited = NULL;
@@ -237,12 +250,18 @@ int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, 
     return 0;
 }
 
+/** Items of streams end by themselves. */
+static bool is_items(const struct rk_ticket *ticket)
+{
+    return (ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_STREAM);
+}
+
 int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_completion *out)
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     int result = -EINVAL;
-    if (ticket != NULL && ticket->read == NULL && !(ticket->flags & RK_TICKET_PRIVATE) &&
+    if (ticket != NULL && ticket->read == NULL && !(ticket->flags & RK_TICKET_PRIVATE) && !is_items(ticket) &&
         ticket->state >= RK_TICKET_QUEUED && ticket->state <= RK_TICKET_DONE)
         result = rk_wait_for(s, ticket, deadline_ns, out);
     if (result == -EINVAL) rk_error(result, "ticket %#llx is not in flight", (unsigned long long)id);
@@ -266,6 +285,8 @@ int rask_cancel(struct rask *s, uint64_t id)
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     if (ticket == NULL || (ticket->state != RK_TICKET_QUEUED && ticket->state != RK_TICKET_BOUND))
         return rk_error(-EINVAL, "ticket %#llx is not in flight", (unsigned long long)id);
+    if (is_items(ticket))
+        return rk_error(-EINVAL, "ticket %#llx is a stream's: rask_stream_cancel()", (unsigned long long)id);
     rk_settle_cancel(s, ticket);
     return 0;
 }

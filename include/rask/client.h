@@ -107,7 +107,8 @@ int rask_clone(struct rask *s, struct rask **out);
  * Requests of the old connection end first, each with its own status; poll for them before or after.
  * Completions not yet released stay readable. Method ids may have changed: look them up again.
  * Errors: those of rask_connect(), the session then stays disconnected and this may be called again; -ENOTSUP for a
- * session of rask_spawn(); -EALREADY while still connected. session thread. */
+ * session of rask_spawn(); -EALREADY while still connected; -EBUSY a function that answers an upcall runs. session
+ * thread. */
 int rask_reconnect(struct rask *s);
 
 /** Close the session and free everything that belongs to it, completions not yet released included. Requests not yet
@@ -241,7 +242,7 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
 /** Wait for one ticket. Completions of others are kept for later.
  * Errors: -ETIMEDOUT past deadline_ns (absolute, 0 for none), the request goes on; -EINTR (only with
  * RASK_OPTION_INTERRUPTIBLE) a signal came, the request goes on; -EINVAL not a ticket in flight
- * (never submitted, already taken, or of a callback). session thread. */
+ * (never submitted, already taken, of a callback, or an item of a stream). session thread. */
 int rask_wait(struct rask *s, uint64_t ticket, uint64_t deadline_ns, struct rask_completion *out);
 
 /** Give a completion back; its data is gone afterwards. Releasing twice is harmless. no-block, no-syscall, session thread. */
@@ -271,7 +272,7 @@ int rask_fd(struct rask *s);
 
 /** Ask that a request be stopped. Its completion still comes: RASK_CANCELLED when it had not started; otherwise as the
  * handler decides when it looks at the cancel flag. A handler that goes on for longer than the supervisor's --kill-grace ends
- * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight. no-block, session thread. */
+ * with its worker: RASK_ABORTED. Errors: -EINVAL not in flight, or an item of a stream: rask_stream_cancel(). no-block, session thread. */
 int rask_cancel(struct rask *s, uint64_t ticket);
 
 /** Requests submitted whose completion has not been taken yet. no-block, no-syscall, session thread. */

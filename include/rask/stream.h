@@ -130,7 +130,7 @@ int rask_stream_cancel(struct rask_stream *stream);
 int rask_stream_state(const struct rask_stream *stream, struct rask_stream_state *state);
 
 /** Forget the stream: cancelled if it has not ended, answers not taken are released; those taken stay yours. NULL is
- * allowed. no-block. */
+ * allowed. In a callback it may close the stream that is waited for: the function that waits returns -EPIPE. no-block. */
 void rask_stream_close(struct rask_stream *stream);
 
 #ifdef __cplusplus

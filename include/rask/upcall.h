@@ -6,7 +6,7 @@
  * lets its handlers wait until they give up. Request and answer are read and written in place, in shared memory.
  * Several workers may each have an upcall open; one worker has at most one.
  *
- * Inside such a function the session may be used, also to call others. A wait for something that only the worker which
+ * Inside such a function the session may be used, also to call others, but not closed, and rask_reconnect() is -EBUSY. A wait for something that only the worker which
  * waits for this function could do is refused: -EDEADLK. */
 #ifndef RASK_UPCALL_H
 #define RASK_UPCALL_H
