@@ -585,6 +585,34 @@ static void test_reconnecting_inside(void **unused)
     forged_stop();
 }
 
+/** A handler that asks without a pause does not keep its caller from the call's deadline. */
+static int asks_again(struct rask_upcall *asked, void *user)
+{
+    struct forged_lane *lane = user;
+    (void)asked;
+    ran++;
+    rk_store_release(&lane->header->upcall.sequence, lane->header->upcall.sequence + 1);
+    return 0;
+}
+
+static void test_deadline_between_upcalls(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_completion out;
+    assert_int_equal(rask_on_upcall(forged.session, "f", asks_again, lane), 0);
+    uint64_t ticket = submit(5, 1, rask_now_ns() + 100 * MS, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    ran = 0;
+    upcall(lane, slot, "f", 0);
+    uint64_t most_ns = rask_now_ns() + 5000 * MS; /* only so that a failure ends */
+    assert_int_equal(rask_wait(forged.session, ticket, most_ns, &out), 0);
+    assert_int_equal(out.status, RASK_TIMEOUT);
+    assert_true(ran > 10);
+    rask_release(forged.session, &out);
+    forged_stop();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -606,6 +634,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_waits_that_only_this_worker_could_end),
         cmocka_unit_test(test_key_that_only_this_worker_could_serve),
         cmocka_unit_test(test_reconnecting_inside),
+        cmocka_unit_test(test_deadline_between_upcalls),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
