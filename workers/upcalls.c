@@ -23,6 +23,7 @@ static void *host_reserve(struct rask_call *call, size_t bytes)
     if (handling->worker == NULL) return NULL; /* `rask replay` has no caller */
     struct rk_asking *asking = &handling->worker->asking;
     rk_asking_reset(handling);
+    handling->asks = true;
     if (bytes <= RASK_INLINE_BYTES) {
         asking->reserved_bytes = (uint32_t)bytes;
         return asking->bytes;
