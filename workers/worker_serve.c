@@ -115,7 +115,7 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         }
     } else if (RK_UNLIKELY(taken == RK_TAKE_SKIPPED && worker->handling.kind == RK_REQUEST_OPEN)) {
         if (rk_streams_skipped(served, &worker->handling)) return true;
-        rk_worker_reject(worker, served, "no memory for its streams");
+        rk_worker_reject(worker, served, rask_last_error());
         return false;
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);
