@@ -226,6 +226,42 @@ static void test_loop_reads_two_streams(void **unused)
     forged_stop();
 }
 
+/** The supervisor is gone, and the worker goes a moment later: a loop that sleeps hears of the end, with nothing in flight. */
+static void test_loop_hears_of_a_late_death(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct epoll_event event;
+    struct rask_completion out;
+    int fd = rask_fd(forged.session);
+    assert_true(fd >= 0);
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+    assert_int_equal(rask_stream_send(stream, "1", 1, 1, 0), 0);
+    for (unsigned i = 0; i < 2; i++) answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    poll_once();
+    poll_once();
+    assert_int_equal(rask_pending(forged.session), 0);
+    assert_int_equal(epoll_wait(fd, &event, 1, 0), 0);
+    close(forged.socket);
+    forged.socket = -1;
+    assert_int_equal(epoll_wait(fd, &event, 1, 1000), 1);
+    poll_once();
+    poll_once();
+    assert_int_equal(state_of(stream).ended, 0);
+    forged_die(lane, false);
+    for (unsigned i = 0; i < 100 && !state_of(stream).ended; i++) {
+        assert_int_equal(epoll_wait(fd, &event, 1, 1000), 1);
+        poll_once();
+        assert_int_equal(rask_stream_take(stream, &out, 1), 0);
+    }
+    assert_int_equal(state_of(stream).ended, 1);
+    assert_int_equal(state_of(stream).processed, 1);
+    rask_stream_close(stream);
+    for (unsigned i = 0; i < 5; i++) poll_once();
+    assert_int_equal(epoll_wait(fd, &event, 1, 100), 0); /* and then it sleeps */
+    forged_stop();
+}
+
 static void test_item_is_not_waited_for_or_cancelled_by_number(void **unused)
 {
     (void)unused;
@@ -621,6 +657,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_answers_outlive_the_attachment),
         cmocka_unit_test(test_lane_goes_while_an_emission_waits),
         cmocka_unit_test(test_loop_reads_two_streams),
+        cmocka_unit_test(test_loop_hears_of_a_late_death),
         cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
         cmocka_unit_test(test_own_reservations_are_not_waited_for),
         cmocka_unit_test(test_callback_closes_the_stream),
