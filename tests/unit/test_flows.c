@@ -357,6 +357,26 @@ static void test_as_many_emissions_as_there_is_room_for(void **unused)
     forged_stop();
 }
 
+/** A reply of on_end is an answer, an empty one, too. */
+static void test_empty_reply_at_the_end(void **unused)
+{
+    (void)unused;
+    for (unsigned quiet = 0; quiet < 2; quiet++) {
+        struct forged_lane *lane = forged_alone(NULL);
+        struct rask_completion out;
+        struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 0);
+        assert_int_equal(rask_stream_end(stream), 0);
+        answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+        answer_kind(lane, forged_take(lane), quiet ? RK_RESPONSE_QUIET : RK_RESPONSE_REPLY);
+        assert_int_equal(rask_stream_wait(stream, &out, 1, rask_now_ns() + 1000 * MS), quiet ? 0 : 1);
+        if (!quiet) rask_release(forged.session, &out);
+        assert_int_equal(state_of(stream).ended, 1);
+        assert_int_equal(state_of(stream).status, RASK_OK);
+        rask_stream_close(stream);
+        forged_stop();
+    }
+}
+
 /* ---- leases ------------------------------------------------------------------------------------------------------ */
 
 static void on_lease_end(struct rask *s, const struct rask_lease_event *event, void *user)
@@ -658,6 +678,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lane_goes_while_an_emission_waits),
         cmocka_unit_test(test_loop_reads_two_streams),
         cmocka_unit_test(test_loop_hears_of_a_late_death),
+        cmocka_unit_test(test_empty_reply_at_the_end),
         cmocka_unit_test(test_item_is_not_waited_for_or_cancelled_by_number),
         cmocka_unit_test(test_own_reservations_are_not_waited_for),
         cmocka_unit_test(test_callback_closes_the_stream),
