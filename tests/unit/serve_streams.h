@@ -8,7 +8,9 @@
 #include "worker_state.h"
 
 static struct rk_worker streams_worker;
+static const uint32_t streams_word; /* of its supervisor, which says nothing */
 static unsigned streams_opened, streams_closed;
+static void (*streams_handler)(struct rask_call *call); /* NULL: none */
 
 static inline int count_open(struct rask_call *call, void **stream)
 {
@@ -20,8 +22,8 @@ static inline int count_open(struct rask_call *call, void **stream)
 
 static inline int count_item(struct rask_call *call, void *stream)
 {
-    (void)call;
     (void)stream;
+    if (streams_handler != NULL) streams_handler(call);
     return 0;
 }
 
@@ -45,6 +47,9 @@ static inline void serve_streams_start(void)
     streams_worker.plugin = &plugin;
     streams_worker.handlers = table;
     streams_worker.page = &page;
+    streams_worker.control_word = &streams_word;
+    streams_worker.shares_requests = true;
+    streams_worker.config.caller_timeout_ns = 1;
     streams_worker.asking.block = RK_BLOCK_NONE;
 }
 
@@ -65,6 +70,7 @@ static inline bool serve_streams_one(struct guest *g)
         return true;
     }
     int code = handling->kind == RK_REQUEST_CALL ? 0 : rk_streams_run(&streams_worker);
+    if (handling->asks) rk_asking_reset(handling);
     if (handling->kind != RK_REQUEST_CALL) rk_streams_ran(&streams_worker, g->served, code);
     rk_served_reply(g->served, handling, RASK_OK, 0);
     return true;
