@@ -140,9 +140,16 @@ static bool announce(struct rask *s)
     return false;
 }
 
+/** Is there anything that only a look would notice: something in flight, or workers of which no supervisor tells any more, with
+ * streams and leases that end with them? */
+static bool wants_looks(const struct rask *s)
+{
+    return s->pending > 0 || (!s->connected && s->open_count > 0);
+}
+
 static uint64_t due_ns(const struct rask *s)
 {
-    return s->pending == 0 ? 0 : rk_session_next_tick(s);
+    return wants_looks(s) ? rk_session_next_tick(s) : 0;
 }
 
 /** Let the loop sleep, or make sure that it does not. */
@@ -315,7 +322,7 @@ int rask_prep_wait(struct rask *s, struct io_uring_sqe *sqe)
 
 uint64_t rask_next_deadline_ns(const struct rask *s)
 {
-    if (rk_session_forked(s) || s->pending == 0) return 0;
+    if (rk_session_forked(s) || !wants_looks(s)) return 0;
     uint64_t soon_ns = rk_deadline_after(FIRST_LOOK_NS), next_ns = rk_session_next_tick(s);
     return rk_earlier(s->with_deadline > 0 ? s->nearest_deadline_ns : 0, next_ns > soon_ns ? next_ns : soon_ns);
 }

@@ -299,7 +299,8 @@ static void on_end(struct rask_stream *stream, struct rk_ticket *ticket)
         cut_instead(stream, ticket);
         return;
     }
-    if (ticket->response_length > 0) rk_answer_from(stream, ticket);
+    bool replied = ticket->status == RASK_OK && !(ticket->wishes & RK_WISH_QUIET);
+    if (replied || ticket->response_length > 0) rk_answer_from(stream, ticket);
     rk_stream_decide(stream, ticket->status, ticket->code);
     stream->done = true;
 }

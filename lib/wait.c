@@ -155,7 +155,10 @@ uint32_t rk_run_callbacks(struct rask *s)
         count++;
     }
     if (RK_UNLIKELY(s->asides_due > 0)) {
-        count += rk_upcalls_run(s);
+        uint32_t upcalls = rk_upcalls_run(s);
+        /* A handler that asks again at once leaves no time for the looks at the clock. */
+        if (upcalls > 0 && s->with_deadline > 0) rk_session_tick(s, rask_now_ns());
+        count += upcalls;
         if (s->leases != NULL) count += rk_leases_tell(s);
     }
     return count;

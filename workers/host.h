@@ -40,6 +40,7 @@ struct rk_handling {
     bool too_large;     /* the last reservation was refused */
     bool asked_to_stop; /* cancelled() said 1 */
     bool replied;       /* of a stream: there is an answer */
+    bool asks;          /* room for an upcall was reserved */
     bool retained;      /* it is leased, */
     uint32_t lease;     /* and the client is told so, unless RK_HANDLING_NO_LEASE */
     uint32_t lease_generation;

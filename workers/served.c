@@ -237,7 +237,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     handling->served = served;
     handling->block = RK_BLOCK_NONE;
     handling->reserved_bytes = handling->replied_bytes = 0;
-    handling->too_large = handling->asked_to_stop = handling->replied = handling->retained = false;
+    handling->too_large = handling->asked_to_stop = handling->replied = handling->retained = handling->asks = false;
     handling->lease = RK_HANDLING_NO_LEASE;
     handling->method = (uint16_t)method;
     handling->kind = RK_REQUEST_CALL;

@@ -44,8 +44,14 @@ uint32_t rk_streams_enter(struct rk_worker *worker, struct rk_served *served)
     struct rk_served_stream *stream = stream_at(served, handling->stream);
     if (stream == NULL || (stream->place == RK_STREAM_IS_CLOSED) != opens) return broken(handling);
     if (!opens && stream->method != handling->method) return broken(handling);
-    if (opens) *stream = (struct rk_served_stream){.method = handling->method, .serial = ++served->streams->serials};
-    return stream->place == RK_STREAM_IS_REFUSED && handling->kind == RK_REQUEST_ITEM ? RASK_CANCELLED : RASK_OK;
+    if (opens) /* refused until it has run: what follows is told so where it cannot */
+        *stream = (struct rk_served_stream){.place = RK_STREAM_IS_REFUSED,
+                                            .method = handling->method,
+                                            .serial = ++served->streams->serials,
+                                            .code = -ECANCELED};
+    else if (stream->place == RK_STREAM_IS_REFUSED && handling->kind == RK_REQUEST_ITEM)
+        return RASK_CANCELLED;
+    return RASK_OK;
 }
 
 static int run_open(const struct rk_worker *worker, struct rk_served_stream *stream, struct rask_call *call)
@@ -152,9 +158,11 @@ void rk_streams_ran(struct rk_worker *worker, struct rk_served *served, int code
 
 bool rk_streams_skipped(struct rk_served *served, const struct rk_handling *handling)
 {
-    if (handling->stream >= RASK_STREAMS_MAX || !make_table(served)) return false;
-    served->streams->at[handling->stream] =
-        (struct rk_served_stream){.place = RK_STREAM_IS_REFUSED, .method = handling->method, .code = -ECANCELED};
+    if (handling->stream >= RASK_STREAMS_MAX) return broken(handling) == RASK_OK;
+    if (!make_table(served)) return rk_error(-ENOMEM, "out of memory for its streams") == 0;
+    struct rk_served_stream *stream = &served->streams->at[handling->stream];
+    if (stream->place != RK_STREAM_IS_CLOSED) return broken(handling) == RASK_OK;
+    *stream = (struct rk_served_stream){.place = RK_STREAM_IS_REFUSED, .method = handling->method, .code = -ECANCELED};
     return true;
 }
 

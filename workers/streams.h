@@ -36,7 +36,8 @@ int rk_streams_run(struct rk_worker *worker);
 /** After rk_streams_run(), before the response: figures, and what ends. */
 void rk_streams_ran(struct rk_worker *worker, struct rk_served *served, int code);
 
-/** A stream's OPEN was skipped: what follows of it is not run. False: no memory. */
+/** A stream's OPEN was skipped: what follows of it is not run. False: no memory, or the client broke the
+ * rules: rask_last_error() says which. */
 bool rk_streams_skipped(struct rk_served *served, const struct rk_handling *handling);
 
 /** The session goes: close what is open. */

@@ -7,6 +7,7 @@
 #include "served.h"
 #include "worker_state.h"
 #include <errno.h>
+#include <rask/client.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void *host_reserve(struct rask_call *call, size_t bytes)
     if (handling->worker == NULL) return NULL; /* `rask replay` has no caller */
     struct rk_asking *asking = &handling->worker->asking;
     rk_asking_reset(handling);
+    handling->asks = true;
     if (bytes <= RASK_INLINE_BYTES) {
         asking->reserved_bytes = (uint32_t)bytes;
         return asking->bytes;
@@ -87,12 +89,22 @@ static int note_stuck(struct rk_served *served, int result)
     return result;
 }
 
+/** Also where every answer comes at once, so that nobody waits for one. */
+static int in_time(struct rk_handling *handling)
+{
+    if (rk_handling_stops(handling)) return -ECANCELED;
+    uint64_t deadline_ns = handling->call.deadline_ns;
+    return deadline_ns != 0 && rask_now_ns() >= deadline_ns ? -ETIMEDOUT : 0;
+}
+
 static int ask(struct rk_handling *handling, uint32_t method, size_t bytes, uint64_t timeout_ns)
 {
     struct rk_served *served = handling->served;
     struct rk_asking *asking = &handling->worker->asking;
     if (!handling->takes_upcalls) return -ENOSYS;
     if (bytes > asking->reserved_bytes) return -EINVAL;
+    int stop = in_time(handling);
+    if (RK_UNLIKELY(stop != 0)) return stop;
     if (RK_UNLIKELY(!rk_upcall_answered(served))) { /* the last one was given up */
         if (served->stuck) return -ETIMEDOUT;       /* the caller has had its time */
         int before = rk_caller_wait(handling, answered, true, timeout_ns);

@@ -66,6 +66,7 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     int code = RK_LIKELY(--worker->until_sample != 0) ? rk_worker_run(worker) : rk_worker_sample(worker);
     RK_STEP(HANDLED);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
+    if (RK_UNLIKELY(handling->asks)) rk_asking_reset(handling);                    /* the room is of this session */
     if (RK_UNLIKELY(handling->kind != RK_REQUEST_CALL)) rk_streams_ran(worker, served, code);
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);
@@ -114,7 +115,7 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         }
     } else if (RK_UNLIKELY(taken == RK_TAKE_SKIPPED && worker->handling.kind == RK_REQUEST_OPEN)) {
         if (rk_streams_skipped(served, &worker->handling)) return true;
-        rk_worker_reject(worker, served, "no memory for its streams");
+        rk_worker_reject(worker, served, rask_last_error());
         return false;
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
         rk_worker_control(worker);

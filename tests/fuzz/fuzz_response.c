@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What a worker and a supervisor can write, as a client reads it: response slots, block references, `taken`, waiter state,
- * messages with and without descriptors. Whatever they do, every request ends exactly once, and closing leaves nothing. */
+ * emissions, upcalls, words of leases, messages with and without descriptors. Whatever they do, every request and every stream ends
+ * exactly once, no memory stays away, and closing leaves nothing. */
 #include "../unit/forged_worker.h"
 #include "fuzz.h"
+#include "lease.h"
+#include "stream.h"
+#include "upcall.h"
 
 #define TICKETS_MAX 64u
+#define STREAMS 4u
 
 static struct {
     uint64_t id;
@@ -46,7 +51,136 @@ static void send_request(struct fuzz_input *in)
     memset(request.data, 'q', bytes);
     tickets[ticket_count].id = request.ticket;
     tickets[ticket_count].ended = false;
-    if (rask_submit(forged.session, &request, 0, bytes, &options) == 0) ticket_count++;
+    if (rask_submit(forged.session, &request, 0, bytes, &options) == 0)
+        ticket_count++;
+    else
+        rask_abandon(forged.session, &request);
+}
+
+/* ---- streams, upcalls, leases: the client's side ----------------------------------------------------------------- */
+
+static struct rask_stream *streams[STREAMS];
+
+static void read_answers(struct rask_stream *stream)
+{
+    struct rask_completion answer[4];
+    int count = rask_stream_take(stream, answer, 4);
+    for (int i = 0; i < count; i++) {
+        const uint8_t *bytes = answer[i].data;
+        for (uint32_t at = 0; at < answer[i].length; at += 61) sink = bytes[at];
+        rask_release(forged.session, &answer[i]);
+    }
+}
+
+static void check_sums(const struct rask_stream *stream)
+{
+    struct rask_stream_state state = {.size = sizeof state};
+    FUZZ_CHECK(rask_stream_state(stream, &state) == 0, "a stream has a state");
+    if (stream->options.policy != RASK_STREAM_DROP_NEWEST)
+        FUZZ_CHECK(state.processed + state.dropped + state.backlog <= state.sent, "no item counts twice");
+    FUZZ_CHECK(!state.ended || state.backlog + state.backlog_bytes == 0, "what has ended has no backlog");
+}
+
+static void use_stream(struct fuzz_input *in)
+{
+    uint8_t what = fuzz_byte(in);
+    struct rask_stream **stream = &streams[what % STREAMS];
+    static const uint8_t item[3000];
+    struct rask_stream_options options = RASK_STREAM_OPTIONS_INIT;
+    options.policy = RASK_STREAM_FAIL + what / 64 % 3;
+    options.queue_max = 3;
+    if (*stream == NULL) {
+        rask_stream_open(forged.session, 0, &options, stream);
+        return;
+    }
+    switch (what / STREAMS % 8) {
+    case 0:
+        rask_stream_end(*stream);
+        break;
+    case 1:
+        rask_stream_cancel(*stream);
+        break;
+    case 2:
+        rask_stream_close(*stream);
+        *stream = NULL;
+        return;
+    case 3:
+        read_answers(*stream);
+        break;
+    default:
+        rask_stream_send(*stream, item, what / STREAMS % 2 == 0 ? 5 : sizeof item, what, 0);
+    }
+    check_sums(*stream);
+}
+
+static int on_upcall(struct rask_upcall *upcall, void *user)
+{
+    const uint8_t *bytes = upcall->request;
+    (void)user;
+    for (size_t at = 0; at < upcall->request_bytes; at += 61) sink = bytes[at];
+    uint8_t *room = rask_upcall_reserve(upcall, sink % 3 == 0 ? 10 : 1000);
+    if (room != NULL) rask_upcall_reply(upcall, sink % 2 == 0 ? 10 : 0);
+    if (sink % 5 == 0) rask_poll(upcall->session, NULL, 0);
+    return 0;
+}
+
+static void on_lease(struct rask *s, const struct rask_lease_event *event, void *user)
+{
+    (void)user;
+    FUZZ_CHECK(event->bytes >= RASK_BLOCK_BYTES_MIN && rask_leased(s, event->ticket) >= 0, "a lease has bytes");
+}
+
+/* ---- and the worker's -------------------------------------------------------------------------------------------- */
+
+/** What the request at a position says of its ticket. */
+static uint32_t generation_of(const struct forged_lane *lane, uint64_t position)
+{
+    const struct rk_lane *theirs = &forged.session->lanes[lane->number];
+    uint32_t index = position < theirs->position ? rk_lane_entry(theirs, position)->ticket : RK_HOLE;
+    return index != RK_HOLE ? (uint32_t)(forged.session->tickets.table[index].id >> 32) : 0;
+}
+
+/** A side slot that is honest but for a few bytes. */
+static void bend_side(struct forged_lane *lane, struct rk_side_slot *side, uint64_t sequence, struct fuzz_input *in)
+{
+    uint8_t *bytes = (uint8_t *)side;
+    uint64_t in_hand = lane->entered > 0 ? lane->entered - 1 : 0;
+    memset(bytes + 8, 0, sizeof(*side) - 8);
+    side->position = (uint32_t)in_hand;
+    side->ticket = generation_of(lane, in_hand);
+    side->length = fuzz_byte(in);
+    side->method = rk_upcall_hash(fuzz_byte(in) & 1 ? "f" : "g");
+    side->payload.block.offset = RK_PAGE_BYTES + (SLOTS * sizeof(struct rk_response_slot) + 8191) / 4096 * 4096;
+    for (unsigned i = fuzz_byte(in) % 4; i > 0; i--) {
+        unsigned at = 8 + fuzz_byte(in) % 56;
+        bytes[at] = fuzz_byte(in);
+    }
+    rk_store_release(&side->sequence, sequence);
+}
+
+static uint64_t emitted;
+
+static void write_side(struct forged_lane *lane, struct fuzz_input *in)
+{
+    if (lane->response.base == NULL) return;
+    uint8_t what = fuzz_byte(in);
+    struct rk_side_slot *ring = (void *)((uint8_t *)lane->response.base + rk_response_emissions_offset(&forged.params));
+    switch (what % 4) {
+    case 0:
+        bend_side(lane, &ring[emitted % RASK_EMITS_MAX], emitted + 1, in);
+        emitted++;
+        break;
+    case 1:
+        bend_side(lane, &lane->header->upcall, lane->header->upcall.sequence + 1, in);
+        break;
+    case 2:
+        rk_store_release(&lane->header->lease_ended[what / 4 % 4], fuzz_byte(in));
+        rk_store_release(&lane->header->leases_ended, lane->header->leases_ended + 1);
+        break;
+    default:
+        rk_store_release(&lane->header->leases_ended, fuzz_word(in));
+        rk_store_release(&ring[what / 4 % RASK_EMITS_MAX].sequence, fuzz_byte(in));
+    }
 }
 
 static void write_slot(struct forged_lane *lane, struct fuzz_input *in)
@@ -64,7 +198,13 @@ static void bend_one(struct forged_lane *lane, struct fuzz_input *in)
     const struct rk_request_slot *slot = forged_take(lane);
     struct rk_response_slot *response = forged_response(lane, slot);
     uint8_t *bytes = (uint8_t *)response;
+    uint8_t how = fuzz_byte(in);
     response->length = fuzz_byte(in);
+    if (how & 1) response->kind = RK_RESPONSE_QUIET;
+    if (how & 2) response->kind = (uint8_t)(response->kind | RK_RESPONSE_LEASED);
+    response->lease = how / 4 % 4;
+    response->lease_generation = how / 16;
+    if (slot->cancel != 0 && (how & 0x80)) response->kind = RK_RESPONSE_SKIPPED;
     response->payload.block.offset = RK_PAGE_BYTES + (SLOTS * sizeof(*slot) + 4095) / 4096 * 4096;
     for (unsigned i = fuzz_byte(in) % 4; i > 0; i--) {
         unsigned at = 8 + fuzz_byte(in) % 56;
@@ -114,7 +254,7 @@ static void hear(void)
 
 static void step(struct forged_lane *lane, struct fuzz_input *in)
 {
-    switch (fuzz_byte(in) % 8) {
+    switch (fuzz_byte(in) % 12) {
     case 0:
     case 1:
         send_request(in);
@@ -134,11 +274,29 @@ static void step(struct forged_lane *lane, struct fuzz_input *in)
     case 6:
         if (ticket_count > 0) rask_cancel(forged.session, tickets[fuzz_byte(in) % ticket_count].id);
         break;
+    case 7:
+    case 8:
+        use_stream(in);
+        break;
+    case 9:
+    case 10:
+        write_side(lane, in);
+        break;
     default:
         rk_session_tick(forged.session, rask_now_ns() + fuzz_byte(in) * 10000000ull);
     }
     take_all();
     hear();
+}
+
+/** Every request and stream was given back, every worker is dead: so is what they held. */
+static void check_nothing_left(const struct rask *s)
+{
+    FUZZ_CHECK(rask_pending(s) == 0 && s->backlog.count == 0, "nothing is on its way");
+    FUZZ_CHECK(s->tickets.used == 0 && s->slab.used == 0, "tickets and blocks are free");
+    FUZZ_CHECK(s->streams == NULL || s->streams->all == NULL, "streams are forgotten");
+    FUZZ_CHECK(s->leases == NULL || s->leases->count + s->leases->bytes + s->leases->waiting == 0, "leases have ended");
+    FUZZ_CHECK(s->asides == 1 && s->asides_due == 0, "only upcalls are looked for");
 }
 
 /** The supervisor and the worker are gone: what is left has to end now. */
@@ -153,6 +311,15 @@ static void end_all(struct forged_lane *lane)
         take_all();
     }
     for (unsigned i = 0; i < ticket_count; i++) FUZZ_CHECK(tickets[i].ended, "every request ends");
+    for (unsigned i = 0; i < STREAMS; i++) {
+        struct rask_stream_state state = {.size = sizeof state};
+        if (streams[i] == NULL) continue;
+        check_sums(streams[i]);
+        rask_stream_cancel(streams[i]); /* one that nothing was sent of */
+        FUZZ_CHECK(rask_stream_state(streams[i], &state) == 0 && state.ended, "every stream ends");
+        rask_stream_close(streams[i]);
+    }
+    check_nothing_left(forged.session);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -165,7 +332,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.slab_bytes = RASK_SLAB_BYTES_MIN; /* small memory, many runs */
     options.slab_bytes_max = 4 * RASK_SLAB_BYTES_MIN;
     options.queue_max = TICKETS_MAX;
+    memset(streams, 0, sizeof streams);
+    emitted = 0;
     struct forged_lane *lane = forged_alone(&options);
+    rask_on_upcall(forged.session, "f", on_upcall, NULL);
+    rask_on_lease_end(forged.session, on_lease, NULL);
     for (unsigned i = 0; i < 200 && in.left > 0; i++) step(lane, &in);
     end_all(lane);
     forged_stop();

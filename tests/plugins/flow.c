@@ -7,6 +7,8 @@
  *   plain     a method without stream handlers: answers with the request
  *   ask       upcall `name`, NUL, bytes: answers with the answer; fails with the negated error
  *   nest      the same, but sleeps first
+ *   pester    upcall `again` until that fails
+ *   hoard     reserves room for an upcall and makes none
  *   keep      'k' retain, answer with the item number; 'r' + 8 bytes: release up to; 'o' release the oldest; 'c' check all bytes kept
  *   closed    answers with the number of streams that were closed */
 #include <errno.h>
@@ -71,6 +73,20 @@ static int nest(struct rask_call *call)
 {
     pause_ms(20);
     return ask(call);
+}
+
+static int pester(struct rask_call *call)
+{
+    struct rask_upcall_reply reply;
+    int result;
+    do result = upcalls->call(call, upcalls->method("again"), 0, 0, &reply);
+    while (result == 0);
+    return result == -ECANCELED ? result : -result;
+}
+
+static int hoard(struct rask_call *call)
+{
+    return upcalls->reserve(call, call->request_bytes) ? 0 : ENOMEM;
 }
 
 static int on_open(struct rask_call *call, void **stream)
@@ -235,6 +251,8 @@ static const struct rask_method methods[] = {
     {.name = "plain", .handle = plain, .summary = "the request"},
     {.name = "ask", .handle = ask, .summary = "an upcall"},
     {.name = "nest", .handle = nest, .summary = "an upcall, a little later"},
+    {.name = "pester", .handle = pester, .summary = "upcalls without end"},
+    {.name = "hoard", .handle = hoard, .summary = "room for an upcall"},
     {.name = "keep", .handle = keep, .summary = "leases"},
     {.name = "closed", .handle = say_closed, .summary = "streams that were closed"},
 };

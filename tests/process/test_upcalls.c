@@ -246,6 +246,69 @@ static void test_full_rings_with_upcalls(void **unused)
     stop(s);
 }
 
+/** Room that a handler reserved and did not use is not the next one's, of another session least of all. */
+static void test_room_that_was_not_used(void **unused)
+{
+    (void)unused;
+    struct rask_completion out;
+    struct rask *s = start("1", "flow"), *other = kit_connect(&server, NULL);
+    pid_t before, after;
+    assert_int_equal(kit_workers(server.pid, &before, 1), 1);
+    assert_int_equal(rask_on_upcall(other, "plus", plus_one, NULL), 0);
+    for (unsigned i = 0; i < 300; i++) {
+        static const uint8_t request[60000];
+        assert_int_equal(rask_call(s, method(s, "hoard"), request, sizeof request, 10 * KIT_S, &out), 0);
+        rask_release(s, &out);
+        assert_int_equal(ask(other, "plus", 1, 50, &out), 0);
+        rask_release(other, &out);
+    }
+    assert_int_equal(kit_workers(server.pid, &after, 1), 1);
+    assert_int_equal(before, after);
+    rask_close(other);
+    stop(s);
+}
+
+/** Cancels the request that asks, the hundredth time. */
+static int cancels(struct rask_upcall *upcall, void *user)
+{
+    (void)user;
+    if (++ran == 100) assert_int_equal(rask_cancel(upcall->session, upcall->ticket), 0);
+    return 0;
+}
+
+static int counts(struct rask_upcall *upcall, void *user)
+{
+    (void)upcall;
+    (void)user;
+    ran++;
+    return 0;
+}
+
+/** A handler whose upcalls are all answered at once hears of cancellation and of its deadline: nobody has to kill it. */
+static void test_handler_that_asks_for_ever(void **unused)
+{
+    (void)unused;
+    struct rask_completion out;
+    struct rask *s = start("1", "flow");
+    pid_t before, after;
+    assert_int_equal(kit_workers(server.pid, &before, 1), 1);
+    assert_int_equal(rask_on_upcall(s, "again", cancels, NULL), 0);
+    assert_true(rask_call(s, method(s, "pester"), "", 0, 0, &out) < 0);
+    assert_int_equal(out.status, RASK_ABORTED);
+    rask_release(s, &out);
+    assert_int_equal(rask_on_upcall(s, "again", counts, NULL), 0);
+    ran = 0;
+    assert_true(rask_call(s, method(s, "pester"), "", 0, KIT_S / 10, &out) < 0);
+    assert_true(out.status == RASK_TIMEOUT || (out.status == RASK_HANDLER_ERROR && out.code == ETIMEDOUT));
+    assert_true(ran > 100);
+    rask_release(s, &out);
+    assert_int_equal(rask_call(s, method(s, "plain"), "x", 1, 10 * KIT_S, &out), 0);
+    rask_release(s, &out);
+    assert_int_equal(kit_workers(server.pid, &after, 1), 1);
+    assert_int_equal(before, after);
+    stop(s);
+}
+
 /** The worker dies while its caller's function runs. */
 static int kills_worker(struct rask_upcall *upcall, void *user)
 {
@@ -312,6 +375,8 @@ int main(void)
         KIT_TEST(test_nested_calls),
         KIT_TEST(test_waiting_for_oneself),
         KIT_TEST(test_full_rings_with_upcalls),
+        KIT_TEST(test_room_that_was_not_used),
+        KIT_TEST(test_handler_that_asks_for_ever),
         KIT_TEST(test_worker_dies_meanwhile),
         KIT_TEST(test_caller_dies),
     };
