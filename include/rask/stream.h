@@ -94,6 +94,14 @@ int rask_stream_open(struct rask *s, uint32_t method, const struct rask_stream_o
  * stream's worker; -ENOMEM, -EMFILE. Waits only with policy BLOCK. */
 int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item);
 
+/** An item of the same bytes as `held`, a reservation of rask_reserve() with this session: nothing is copied. `held` stays yours,
+ * to read from and to send again, also to another stream; do not write to it while an item of it is on its way or leased. Its
+ * memory is free when you have given it back (rask_abandon()) and every item of it has ended, leases included. So what a
+ * worker held when it died is not lost. Submit the item as any other; its user_data is that of `held` unless you change it.
+ * Returns and errors as for rask_stream_reserve(), and -EINVAL `held` is no such reservation. */
+int rask_stream_reserve_same(struct rask_stream *stream, const struct rask_request *held, uint64_t deadline_ns,
+                             struct rask_request *item);
+
 /** Send a reserved item with its first `length` bytes. item->user_data is copied to its answers. To give it back instead,
  * use rask_abandon(). Errors: -EINVAL not a reservation of this stream; -EMSGSIZE; -EPIPE as above (the reservation is
  * gone then). no-block. */
