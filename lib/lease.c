@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/** Generations count from 1 in so many bits, as in workers/leases.c. */
+#define GENERATION_MASK 0xffffffu
+
 static struct rk_leases *table(struct rask *s)
 {
     if (s->leases == NULL) s->leases = calloc(1, sizeof *s->leases);
@@ -49,28 +52,6 @@ static uint64_t bytes_of(const struct rask *s, uint32_t block)
     return rk_class_bytes(s->slab.blocks[block].class_index);
 }
 
-bool rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
-{
-    struct rk_lane_leases *leases = lane_table(lane);
-    struct rk_lease *lease = leases != NULL ? &leases->entry[lane->lease] : NULL;
-    /* The word may have said the end already, and the response the next lease of the word. */
-    if (lease != NULL && lease->block != RK_BLOCK_NONE) rk_leases_look(s, lane);
-    bool fine = lease != NULL && lease->block == RK_BLOCK_NONE && table(s) != NULL && make_room(s->leases);
-    if (!fine) {
-        lane->broken = true;
-        rk_error(-EPROTO, "worker %u: lease %u, which it has already, or there is no memory for it", lane->worker,
-                 lane->lease);
-        return false;
-    }
-    *lease = (struct rk_lease){ticket->id, ticket->user_data, ticket->block, lane->lease_generation};
-    leases->count++;
-    s->leases->count++;
-    s->leases->bytes += bytes_of(s, ticket->block);
-    s->asides++;
-    ticket->block = RK_BLOCK_NONE;
-    return true;
-}
-
 static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *lease, uint32_t how)
 {
     struct rk_leases *all = s->leases;
@@ -89,6 +70,37 @@ static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *
     if (s->events != NULL) rk_events_disturb(s);
 }
 
+/** Has the worker said so? Its word goes through the leases of an entry one after the other, and may be past this one. */
+static bool has_ended(const struct rk_lane *lane, uint32_t index)
+{
+    /* SYNC R16 acquire: pairs with rk_lease_end */
+    uint32_t said = rk_load_acquire(&lane->header->lease_ended[index]);
+    return ((said - lane->leases->entry[index].generation) & GENERATION_MASK) <= GENERATION_MASK / 2;
+}
+
+void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    struct rk_lane_leases *leases = lane_table(lane);
+    struct rk_lease *lease = leases != NULL ? &leases->entry[lane->lease] : NULL;
+    /* The word may have said the end already, and the response the next lease of the word. */
+    if (lease != NULL && lease->block != RK_BLOCK_NONE) rk_leases_look(s, lane);
+    bool fine = lease != NULL && lease->block == RK_BLOCK_NONE && table(s) != NULL && make_room(s->leases);
+    if (!fine) {
+        lane->broken = true;
+        rk_error(-EPROTO, "worker %u: lease %u, which it has already, or there is no memory for it", lane->worker,
+                 lane->lease);
+        return;
+    }
+    *lease = (struct rk_lease){ticket->id, ticket->user_data, ticket->block, lane->lease_generation};
+    leases->count++;
+    s->leases->count++;
+    s->leases->bytes += bytes_of(s, ticket->block);
+    s->asides++;
+    ticket->block = RK_BLOCK_NONE;
+    /* Seen before this response, its end would be missed. */
+    if (has_ended(lane, lane->lease)) end(s, leases, lease, RASK_LEASE_RELEASED);
+}
+
 bool rk_leases_wait(const struct rk_lane *lane)
 {
     return lane->leases != NULL && lane->leases->count > 0 &&
@@ -102,9 +114,7 @@ void rk_leases_look(struct rask *s, struct rk_lane *lane)
     leases->ended_seen = rk_load_acquire(&lane->header->leases_ended);
     for (uint32_t i = 0; i < RASK_LEASES_MAX && leases->count > 0; i++) {
         struct rk_lease *lease = &leases->entry[i];
-        if (lease->block == RK_BLOCK_NONE) continue;
-        if (rk_load_acquire(&lane->header->lease_ended[i]) == lease->generation)
-            end(s, leases, lease, RASK_LEASE_RELEASED);
+        if (lease->block != RK_BLOCK_NONE && has_ended(lane, i)) end(s, leases, lease, RASK_LEASE_RELEASED);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "kit.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BYTES 3000
@@ -313,6 +314,37 @@ static void test_only_held_bytes_are_sent_again(void **unused)
     stop(s);
 }
 
+/** A caller that looks only when the worker has released everything, and used each lease's place again: it learns of all. */
+static void test_ends_are_told_however_late(void **unused)
+{
+    (void)unused;
+    enum { LEASES = 60 };
+    static const char keep_it[BYTES] = {'k', 7}, release_it[] = {'o'};
+    struct rask *s = start("flow_shared", "1");
+    struct rask_stream *stream;
+    struct rask_completion answer;
+    char items[32];
+    assert_int_equal(rask_stream_open(s, (uint32_t)rask_method(s, "keep"), NULL, &stream), 0);
+    command(s, 'c', 0);      /* a lane is open: what is sent now needs no look of the caller */
+    keep(s, 7, BYTES, NULL); /* one is always held, so that ends are looked for */
+    for (unsigned i = 0; i < LEASES; i++) {
+        assert_int_equal(rask_stream_send(stream, keep_it, sizeof keep_it, i, 0), 0);
+        assert_int_equal(rask_stream_send(stream, release_it, sizeof release_it, i, 0), 0);
+    }
+    snprintf(items, sizeof items, "\"items\":%u,", 2 * LEASES);
+    while (!strstr(kit_rask("stats", "--socket", server.socket, "--json", NULL)->out, items)) kit_pause_ms(1);
+    for (unsigned i = 0; i < 2 * LEASES; i++) {
+        assert_int_equal(rask_stream_wait(stream, &answer, 1, rask_now_ns() + 10 * KIT_S), 1);
+        assert_int_equal(answer.status, RASK_OK);
+        rask_release(s, &answer);
+    }
+    rask_poll(s, NULL, 0);
+    assert_int_equal(seen.released, LEASES);
+    assert_int_equal(info_of(s).leases, 1);
+    rask_stream_close(stream);
+    stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +357,7 @@ int main(void)
         KIT_TEST(test_items_of_streams),
         KIT_TEST(test_held_bytes_are_sent_again),
         KIT_TEST(test_only_held_bytes_are_sent_again),
+        KIT_TEST(test_ends_are_told_however_late),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
