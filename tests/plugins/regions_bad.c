@@ -18,7 +18,7 @@ static int regions(struct rask_call *call)
     while (going) continue; /* until it is killed */
     return 0;
 #else
-    static const uint32_t lie[] = {1, 0, 0, 0, 1u << 20, 1, 4, 0}; /* one region, far wider than any picture */
+    static const uint32_t lie[] = {1, 0, 0, 0, 0, 0, 1u << 20, 1}; /* one region, far wider than any picture */
     void *reply = rask_reserve_reply(call, sizeof(lie));
     if (!reply) return 1;
     memcpy(reply, lie, sizeof(lie));
@@ -27,7 +27,7 @@ static int regions(struct rask_call *call)
 }
 
 static const struct rask_method methods[] = {
-    {.name = "regions", .handle = regions, .summary = "two pictures in, nothing good out"},
+    {.name = "regions", .handle = regions, .summary = "a stream of frames in, nothing good out"},
 };
 
 RASK_PLUGIN("regions_bad", "1.0", 0, methods);
