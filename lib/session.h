@@ -197,6 +197,8 @@ void rk_dispatch_backlog(struct rask *s);
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
 /** The lane's worker takes nothing new: what it has not started goes elsewhere. */
 void rk_dispatch_leave(struct rask *s, struct rk_lane *lane);
+/** The lane of this worker; NULL: there is none yet, it was asked for if the worker serves. */
+struct rk_lane *rk_dispatch_lane_to(struct rask *s, uint32_t worker);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 

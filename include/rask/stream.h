@@ -53,7 +53,9 @@ struct rask_stream_options {
     uint32_t policy;    /**< enum rask_stream_policy */
     uint32_t queue_max; /**< backlog in items, and as many answers that were not taken: 1..RASK_STREAM_QUEUE_MAX_LIMIT,
                                    0: RASK_STREAM_QUEUE_MAX_DEFAULT */
-    uint32_t reserved0; /**< must be 0 */
+    uint32_t
+        worker; /**< 0: whichever has the least to do; n: the n-th of rask_info().workers, or its successor when it died
+                               before it saw any of the stream. For programs that spread their sessions themselves */
     uint64_t
         queue_bytes_max; /**< backlog in bytes of memory that its items take: payload blocks (a power of four from 256);
                                    items of up to RASK_INLINE_BYTES take none. 0: RASK_STREAM_BYTES_MAX_DEFAULT */
