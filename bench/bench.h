@@ -9,6 +9,8 @@ int cmd_bench_wake(int argc, char **argv);
 int cmd_bench_peers(int argc, char **argv);
 /** `rask bench --rate N ...`, the open loop. */
 int cmd_bench_rate(int argc, char **argv);
+/** `rask bench sweep`: argv[0] is "sweep". */
+int cmd_bench_sweep(int argc, char **argv);
 /** `rask bench compare`: argv[0] is "compare". */
 int cmd_bench_compare(int argc, char **argv);
 

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* `rask bench`: the command line, the checks, the order of events. Measuring is in measure.c, printing in report*.c.
+/* `rask bench`: the command line, the checks, the order of events. Measuring is in measure.c, the result in bench_result.c and
+ * report*.c.
  *
  * Order matters: the floor's peer is forked first, while this process has one thread and no session; the session is opened
  * before this process pins itself, so that neither the supervisor nor its workers inherit the client's processor. */
+#include "cmd_bench.h"
 #include "bench.h"
-#include "calls.h"
 #include "commands.h"
-#include "distribution.h"
-#include "environment.h"
 #include "exit_codes.h"
-#include "floor.h"
-#include "measure.h"
 #include "options.h"
-#include "report.h"
-#include "standstill.h"
-#include "target.h"
+#include "plot.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -25,31 +20,7 @@
 #define SECOND_NS 1000000000ull
 #define DEFAULT_PLUGIN "echo"
 
-struct bench {
-    struct rk_target target;
-    const char *method_name;
-    uint64_t size;
-    uint64_t in_flight;
-    uint64_t duration_ns; /* 0: not said */
-    uint64_t count;       /* 0: not said */
-    struct rk_cpu_list pin;
-    const char *hgrm, *csv; /* files for the distribution of latencies, or NULL */
-    const char *barrier;    /* light or fence; NULL: as the environment says */
-    bool json;
-    /* From here on: what the run needs. */
-    char pin_workers[4096];
-    char pinning[160];
-    int client_cpu; /* -1: not pinned */
-    int worker_cpu;
-    struct rask *session;
-    struct rk_floor *floor;
-    struct rk_calls *calls;
-    struct rk_figures figures;
-    struct rk_standstill standstill;
-    struct rk_report report;
-};
-
-static int parse(struct bench *bench, int argc, char **argv)
+static int parse(struct rk_busy_command *bench, int argc, char **argv)
 {
     const struct rk_option options[] = {
         RK_OPTION_PLUGIN(&bench->target),
@@ -88,6 +59,7 @@ static int parse(struct bench *bench, int argc, char **argv)
         {.name = "json", .help = "one line of JSON", .flag = &bench->json},
         {.name = "hgrm", .value = "FILE", .help = "the distribution as HdrHistogram has it", .text = &bench->hgrm},
         {.name = "csv", .value = "FILE", .help = "the same as comma-separated values", .text = &bench->csv},
+        {.name = "plot", .value = "FILE.svg", .help = "the same as a picture (needs gnuplot)", .text = &bench->plot},
         {.name = NULL},
     };
     const struct rk_command command = {
@@ -97,6 +69,7 @@ static int parse(struct bench *bench, int argc, char **argv)
             "ping-pongs between two processes over bare shared cache lines, in the same run, slice by slice.\n",
         .more = "\"rask bench --rate N\" measures an open loop: calls at a rate of their own (--rate 1 --help);\n"
                 "\"rask bench wake\" measures waiting instead: sleeping and waking, beside their floors;\n"
+                "\"rask bench sweep\" measures sizes, depths, workers, clients, handlers, load, a mixture;\n"
                 "\"rask bench peers\" measures pipes, sockets, queues and other libraries beside rask;\n"
                 "\"rask bench compare A.json B.json\" says what changed between two results (see their --help).\n"
                 "Without --plugin and --socket a private supervisor with the echo plugin is measured.\n"
@@ -110,7 +83,7 @@ static int parse(struct bench *bench, int argc, char **argv)
     return rk_options_parse(&command, argc, argv, &arguments);
 }
 
-static int check_pinning(struct bench *bench)
+static int check_pinning(struct rk_busy_command *bench)
 {
     struct rk_environment environment;
     bench->client_cpu = -1;
@@ -136,7 +109,7 @@ static int check_pinning(struct bench *bench)
 }
 
 /** Read by librask once per process, and by a private supervisor that inherits it: so before either begins. */
-static int check_barrier(const struct bench *bench)
+static int check_barrier(const struct rk_busy_command *bench)
 {
     if (bench->barrier == NULL) return RK_GO_ON;
     bool fence = strcmp(bench->barrier, "fence") == 0;
@@ -149,7 +122,7 @@ static int check_barrier(const struct bench *bench)
     return RK_GO_ON;
 }
 
-static int check(struct bench *bench)
+static int check(struct rk_busy_command *bench)
 {
     if (bench->duration_ns != 0 && bench->count != 0)
         return rk_usage_error("--duration and --count exclude each other");
@@ -162,12 +135,13 @@ static int check(struct bench *bench)
                     RASK_PAYLOAD_BYTES_MAX_LIMIT);
         return RK_EXIT_TOO_LARGE;
     }
-    int barrier_code = check_barrier(bench);
-    return barrier_code == RK_GO_ON ? check_pinning(bench) : barrier_code;
+    code = check_barrier(bench);
+    if (code == RK_GO_ON) code = check_pinning(bench);
+    return code == RK_GO_ON && bench->plot != NULL ? rk_plot_check("--plot") : code;
 }
 
 /** Limits that what was asked for fits into; otherwise the defaults, which are what people will use. */
-static struct rask_options session_options(const struct bench *bench)
+static struct rask_options session_options(const struct rk_busy_command *bench)
 {
     struct rask_options options = RASK_OPTIONS_INIT;
     if (bench->size > RASK_PAYLOAD_BYTES_MAX_DEFAULT) options.payload_bytes_max = (uint32_t)bench->size;
@@ -180,7 +154,7 @@ static struct rask_options session_options(const struct bench *bench)
 }
 
 /** Id of the method to measure, or a negative exit code after a message. */
-static int choose_method(struct bench *bench)
+static int choose_method(struct rk_busy_command *bench)
 {
     char known[2048];
     size_t used = 0;
@@ -202,7 +176,7 @@ static int choose_method(struct bench *bench)
     return -RK_EXIT_USAGE;
 }
 
-static int pin_client(const struct bench *bench)
+static int pin_client(const struct rk_busy_command *bench)
 {
     cpu_set_t set;
     if (bench->client_cpu < 0) return 0;
@@ -213,54 +187,8 @@ static int pin_client(const struct bench *bench)
     return RK_EXIT_USAGE;
 }
 
-static void note_machine(struct bench *bench)
-{
-    struct rk_report *report = &bench->report;
-    const struct rk_environment *at = &report->environment;
-    uint32_t parties = report->info.workers + 1;
-    if (at->cpus_usable < 2 || (bench->client_cpu >= 0 && bench->client_cpu == bench->worker_cpu))
-        rk_report_note(report, "client and worker share one processor: what is measured is the scheduler");
-    else if (parties > at->cpus_usable && report->info.worker_wait_mode != RASK_WAIT_PARK)
-        rk_report_note(report, "%u workers and a client that may spin on %u processors take turns",
-                       report->info.workers, at->cpus_usable);
-    if (at->smt_siblings)
-        rk_report_note(
-            report, "client and worker run on two threads of one core: they share its caches and its execution units");
-    if (report->noise.noisy)
-        rk_report_note(
-            report,
-            "NOISY: others used %.0f %% of the processors just before, %.1f %% was stolen: look at ratios and "
-            "medians, not at tails",
-            report->noise.busy_before * 100, report->noise.stolen * 100);
-    else if (at->load > 0.7 * at->cpus_online)
-        rk_report_note(report,
-                       "other work was running at the start (load %.2f): look at ratios and medians, not at tails",
-                       at->load);
-    if (strstr(at->build, "NOT") != NULL || strstr(at->build, "SANITIZER") != NULL)
-        rk_report_note(report, "this is not a build to measure with: %s", at->build);
-}
-
-static void note_conditions(struct bench *bench)
-{
-    struct rk_report *report = &bench->report;
-    note_machine(bench);
-    if (bench->pin.count == 0)
-        rk_report_note(report,
-                       "nothing is pinned: the scheduler may move both sides during the run (--pin CLIENT,WORKER)");
-    if (bench->target.plugin == NULL && report->info.worker_wait_mode == RASK_WAIT_SPIN)
-        rk_report_note(report, "spinning workers of a running supervisor may share a processor with the floor's peer");
-    if (bench->target.plugin == NULL && bench->pin.count > 1)
-        rk_report_note(report, "workers of a running supervisor stay where they are: only the floor's peer is on %d",
-                       bench->worker_cpu);
-    if (bench->in_flight > 1)
-        rk_report_note(report, "ratio_p50 compares latency with %u in flight with a floor at depth 1",
-                       report->in_flight);
-    if (rk_samples_p50_ns(&bench->figures.rask) > 0 && bench->figures.slices < 10)
-        rk_report_note(report, "few slices (%u): measure longer", bench->figures.slices);
-}
-
 /** Say what went wrong. Returns the exit code. */
-static int explain(const struct bench *bench, int error)
+static int explain(const struct rk_busy_command *bench, int error)
 {
     const struct rk_trouble *trouble = rk_calls_trouble(bench->calls);
     char text[64];
@@ -281,7 +209,7 @@ static int explain(const struct bench *bench, int error)
     return RK_EXIT_UNAVAILABLE;
 }
 
-static int open_floor(struct bench *bench)
+static int open_floor(struct rk_busy_command *bench)
 {
     struct rk_floor_options options = {.size = bench->size, .peer_cpu = bench->worker_cpu};
     options.shared_cpu =
@@ -292,7 +220,7 @@ static int open_floor(struct bench *bench)
     return RK_EXIT_UNAVAILABLE;
 }
 
-static int open_session(struct bench *bench)
+static int open_session(struct rk_busy_command *bench)
 {
     const struct rask_options options = session_options(bench);
     int error = rk_target_open(&bench->session, &bench->target, &options);
@@ -305,7 +233,7 @@ static int open_session(struct bench *bench)
 }
 
 /** Workers that spin, and are ours alone. */
-static void find_spinners(struct bench *bench)
+static void find_spinners(struct rk_busy_command *bench)
 {
     struct rask_info info = {.size = sizeof info};
     bool ours = bench->target.plugin != NULL;
@@ -313,7 +241,7 @@ static void find_spinners(struct bench *bench)
     rk_standstill_init(&bench->standstill, ours ? (pid_t)info.supervisor_pid : 0);
 }
 
-static int measure(struct bench *bench)
+static int measure(struct rk_busy_command *bench)
 {
     find_spinners(bench);
     const struct rk_measure_options options = {
@@ -331,34 +259,7 @@ static int measure(struct bench *bench)
     return RK_EXIT_CANCELLED;
 }
 
-/** Single round trips, each with its clock read; in a pipeline one in RK_SAMPLE_EVERY. */
-static int write_distributions(const struct bench *bench)
-{
-    const struct rk_histogram *each = bench->figures.rask.each;
-    int code = bench->hgrm != NULL ? rk_distribution_file("--hgrm", bench->hgrm, each) : RK_EXIT_OK;
-    if (code == RK_EXIT_OK && bench->csv != NULL) code = rk_distribution_file("--csv", bench->csv, each);
-    return code;
-}
-
-static int print(struct bench *bench)
-{
-    struct rk_report *report = &bench->report;
-    report->info.size = sizeof report->info;
-    rask_info(bench->session, &report->info);
-    report->size = bench->size;
-    report->in_flight = (uint32_t)bench->in_flight;
-    report->pinning = bench->pinning;
-    report->figures = &bench->figures;
-    report->floor = bench->floor;
-    report->interrupted = rk_bench_interrupted;
-    note_conditions(bench);
-    int error = bench->json ? rk_report_json(report) : rk_report_text(report);
-    if (error == 0) return write_distributions(bench);
-    rk_complain("cannot write the result: %s", strerror(-error));
-    return RK_EXIT_IO;
-}
-
-static int run(struct bench *bench)
+static int run(struct rk_busy_command *bench)
 {
     rk_environment_read(&bench->report.environment, bench->client_cpu, bench->worker_cpu);
     if (rk_figures_init(&bench->figures) != 0) return rk_fail(-ENOMEM);
@@ -366,7 +267,7 @@ static int run(struct bench *bench)
     int code = open_floor(bench);
     if (code == RK_EXIT_OK) code = open_session(bench);
     if (code == RK_EXIT_OK) code = measure(bench);
-    if (code == RK_EXIT_OK) code = print(bench);
+    if (code == RK_EXIT_OK) code = rk_busy_command_print(bench);
     return code;
 }
 
@@ -378,14 +279,23 @@ static bool has_rate(int argc, char **argv)
     return false;
 }
 
+static const struct {
+    const char *word;
+    int (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"wake", cmd_bench_wake},
+    {"sweep", cmd_bench_sweep},
+    {"peers", cmd_bench_peers},
+    {"compare", cmd_bench_compare},
+};
+
 int cmd_bench(int argc, char **argv)
 {
     if (has_rate(argc, argv)) return cmd_bench_rate(argc, argv);
-    if (argc > 1 && strcmp(argv[1], "wake") == 0) return cmd_bench_wake(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "peers") == 0) return cmd_bench_peers(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "compare") == 0) return cmd_bench_compare(argc - 1, argv + 1);
-    static struct bench bench; /* large: notes, lists */
-    bench = (struct bench){.size = RASK_INLINE_BYTES, .in_flight = 1};
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof subcommands[0]; i++)
+        if (strcmp(argv[1], subcommands[i].word) == 0) return subcommands[i].run(argc - 1, argv + 1);
+    static struct rk_busy_command bench; /* large: notes, lists */
+    bench = (struct rk_busy_command){.size = RASK_INLINE_BYTES, .in_flight = 1};
     int code = parse(&bench, argc, argv);
     if (code == RK_GO_ON) code = check(&bench);
     if (code != RK_GO_ON) return code;

@@ -11,10 +11,11 @@
 #include "noise.h"
 #include "open_loop.h"
 #include "options.h"
+#include "plot.h"
 #include "runner.h"
 #include "slice.h"
+#include "suite.h"
 #include "target.h"
-#include "wake.h"
 #include <errno.h>
 #include <rask/status.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static const double percents[] = {50, 90, 99, 99.9, 99.99, 99.999};
 
 struct rate {
     struct rk_target target;
-    const char *method, *hgrm, *csv;
+    const char *method, *arrivals, *hgrm, *csv, *plot;
     uint64_t rate, size, in_flight, duration_ns;
     struct rk_cpu_list pin;
     bool json;
@@ -50,6 +51,10 @@ static int parse(struct rate *rate, int argc, char **argv)
 {
     const struct rk_option options[] = {
         {.name = "rate", .value = "N", .help = "calls per second", .count = &rate->rate, .min = 1, .max = RATE_MAX},
+        {.name = "arrivals",
+         .value = "KIND",
+         .help = "even (default), or poisson: by chance, as many people's requests come",
+         .text = &rate->arrivals},
         RK_OPTION_PLUGIN(&rate->target),
         RK_OPTION_SOCKET(&rate->target),
         RK_OPTION_SET(&rate->target),
@@ -73,6 +78,7 @@ static int parse(struct rate *rate, int argc, char **argv)
         {.name = "json", .help = "one line of JSON", .flag = &rate->json},
         {.name = "hgrm", .value = "FILE", .help = "the distribution as HdrHistogram has it", .text = &rate->hgrm},
         {.name = "csv", .value = "FILE", .help = "the same as comma-separated values", .text = &rate->csv},
+        {.name = "plot", .value = "FILE.svg", .help = "the same as a picture (needs gnuplot)", .text = &rate->plot},
         {.name = NULL},
     };
     const struct rk_command command = {
@@ -109,7 +115,10 @@ static int check(struct rate *rate)
             return rk_usage_error("--pin: too many processors");
         if (rate->target.plugin != NULL) rate->target.pin_workers = rate->worker_cpus;
     }
-    return rk_target_check(&rate->target);
+    if (rate->arrivals != NULL && strcmp(rate->arrivals, "even") != 0 && strcmp(rate->arrivals, "poisson") != 0)
+        return rk_usage_error("--arrivals: \"%s\" is none: use even or poisson", rate->arrivals);
+    int code = rate->plot != NULL ? rk_plot_check("--plot") : RK_GO_ON;
+    return code == RK_GO_ON ? rk_target_check(&rate->target) : code;
 }
 
 static int open_session(struct rate *rate)
@@ -125,6 +134,8 @@ static int open_session(struct rate *rate)
                             strcmp(name, "echo") == 0);
     if (error == 0) error = rk_open_loop_init(&rate->loop, rate->rate, rate->duration_ns);
     if (error != 0) return rk_fail(error);
+    rate->loop.poisson = rate->arrivals != NULL && strcmp(rate->arrivals, "poisson") == 0;
+    rate->loop.seed = 1;
     rk_runner_pin(rate->client_cpu);
     error = rk_calls_warm_up(rate->calls, WARM_UP_NS, &mean_ns);
     return error == 0 ? RK_EXIT_OK : rk_fail(error);
@@ -165,17 +176,18 @@ static void print_row(const char *name, const struct rk_histogram *histogram)
     for (size_t i = 0; i < PERCENTS; i++) {
         bool enough = rk_histogram_beyond(histogram, percents[i]) >= BEYOND_MIN;
         double value_ns = enough ? (double)rk_histogram_percentile(histogram, percents[i]) : 0;
-        printf(" %10s", rk_wake_time(value_ns, text, sizeof text));
+        printf(" %10s", rk_suite_time(value_ns, text, sizeof text));
     }
-    printf(" %10s\n", rk_wake_time((double)rk_histogram_max(histogram), text, sizeof text));
+    printf(" %10s\n", rk_suite_time((double)rk_histogram_max(histogram), text, sizeof text));
 }
 
 static void print_text(const struct rate *rate)
 {
     const struct rk_open_loop *loop = &rate->loop;
     const struct rk_environment *at = &rate->environment;
-    printf("rask bench: open loop, %llu calls/s, plugin %s, %llu bytes, %u worker%s\n", (unsigned long long)rate->rate,
-           rate->info.plugin, (unsigned long long)rate->size, rate->info.workers, rate->info.workers == 1 ? "" : "s");
+    printf("rask bench: open loop, %llu calls/s %s, plugin %s, %llu bytes, %u worker%s\n",
+           (unsigned long long)rate->rate, rate->loop.poisson ? "by chance" : "evenly spaced", rate->info.plugin,
+           (unsigned long long)rate->size, rate->info.workers, rate->info.workers == 1 ? "" : "s");
     printf("  machine   %s, %u processors%s; %s; load %.2f\n  build     %s\n", at->cpu, at->cpus_online,
            at->is_virtual ? " (virtual)" : "", at->kernel, at->load, at->build);
     printf("  waiting   client spins, workers %s; engine %s\n", rk_wait_mode_name(rate->info.worker_wait_mode),
@@ -222,6 +234,7 @@ static int print_json(const struct rate *rate)
     json_t *out = json_object();
     json_object_set_new(out, "conditions", rk_environment_json(&rate->environment, rate->client_cpu, rate->worker_cpu));
     json_object_set_new(out, "rate", json_integer((json_int_t)rate->rate));
+    json_object_set_new(out, "arrivals", rk_json_text(rate->loop.poisson ? "poisson" : "even"));
     json_object_set_new(out, "served_per_s", json_real(served(loop)));
     json_object_set_new(out, "kept_up", json_boolean(kept_up(loop)));
     json_object_set_new(out, "calls", json_integer((json_int_t)loop->calls));
@@ -240,6 +253,16 @@ static int print_json(const struct rate *rate)
     return rk_json_print(out);
 }
 
+static int draw(const struct rate *rate)
+{
+    char title[160];
+    const struct rk_plot_curve curves[] = {{"from intended", rate->loop.from_intended},
+                                           {"from sent (uncorrected)", rate->loop.from_sent}};
+    snprintf(title, sizeof title, "open loop, %llu calls/s, %llu bytes", (unsigned long long)rate->rate,
+             (unsigned long long)rate->size);
+    return rk_plot_distribution(rate->plot, title, curves, 2);
+}
+
 static int print(struct rate *rate)
 {
     rate->info.size = sizeof rate->info;
@@ -253,7 +276,7 @@ static int print(struct rate *rate)
         code = rk_distribution_file("--hgrm", rate->hgrm, rate->loop.from_intended);
     if (code == RK_EXIT_OK && rate->csv != NULL)
         code = rk_distribution_file("--csv", rate->csv, rate->loop.from_intended);
-    return code;
+    return code == RK_EXIT_OK && rate->plot != NULL ? draw(rate) : code;
 }
 
 int cmd_bench_rate(int argc, char **argv)

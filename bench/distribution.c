@@ -27,6 +27,13 @@ static void csv_row(FILE *to, double value_us, double part, uint64_t count)
         fprintf(to, "%.3f,%.12f,%" PRIu64 ",Infinity\n", value_us, part, count);
 }
 
+/** For a plot: the percentile axis is 1/(1-p), where the end is infinitely far. */
+static void point(FILE *to, double value_us, double part, uint64_t count)
+{
+    (void)count;
+    if (part < 1) fprintf(to, "%.6g %.6g\n", 1 / (1 - part), value_us);
+}
+
 /** The rows: for each bucket those levels that it reaches; the last one has part 1. */
 static void write_rows(FILE *to, const struct rk_histogram *histogram,
                        void (*row)(FILE *to, double value_us, double part, uint64_t count))
@@ -74,6 +81,11 @@ int rk_distribution_csv(FILE *to, const struct rk_histogram *histogram)
     fprintf(to, "\"Value\",\"Percentile\",\"TotalCount\",\"1/(1-Percentile)\"\n");
     write_rows(to, histogram, csv_row);
     return fflush(to) == 0 && !ferror(to) ? 0 : -EIO;
+}
+
+void rk_distribution_points(FILE *to, const struct rk_histogram *histogram)
+{
+    write_rows(to, histogram, point);
 }
 
 int rk_distribution_file(const char *option, const char *path, const struct rk_histogram *histogram)

@@ -11,6 +11,9 @@
 int rk_distribution_hgrm(FILE *to, const struct rk_histogram *histogram);
 int rk_distribution_csv(FILE *to, const struct rk_histogram *histogram);
 
+/** The same as points of a plot, "1/(1-percentile) microseconds" a line, without the maximum. */
+void rk_distribution_points(FILE *to, const struct rk_histogram *histogram);
+
 /** Into a file: .hgrm unless its name ends in .csv. RK_EXIT_OK, or RK_EXIT_IO after a message that begins with `option`. */
 int rk_distribution_file(const char *option, const char *path, const struct rk_histogram *histogram);
 

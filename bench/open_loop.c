@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See open_loop.h. The sender looks at the clock and for answers in turn; it never sleeps, so that it is never late by itself. */
 #include "open_loop.h"
+#include "arrivals.h"
 #include "calls_state.h"
 #include <errno.h>
 #include <rask/status.h>
@@ -13,6 +14,18 @@
 uint64_t rk_open_loop_due_ns(uint64_t index, uint64_t rate)
 {
     return index / rate * SECOND_NS + index % rate * SECOND_NS / rate;
+}
+
+uint64_t rk_open_loop_count(const struct rk_open_loop *loop)
+{
+    if (!loop->poisson)
+        return loop->duration_ns / SECOND_NS * loop->rate + loop->duration_ns % SECOND_NS * loop->rate / SECOND_NS + 1;
+    struct rk_arrivals arrivals;
+    uint64_t count = 1;
+    rk_arrivals_init(&arrivals, (double)loop->rate, true, loop->seed);
+    rk_arrivals_next(&arrivals);
+    while (rk_arrivals_next(&arrivals) <= loop->duration_ns) count++;
+    return count;
 }
 
 int rk_open_loop_init(struct rk_open_loop *loop, uint64_t rate, uint64_t duration_ns)
@@ -38,13 +51,16 @@ struct run {
     struct rk_calls *calls;
     struct rk_open_loop *loop;
     uint64_t start_ns, last_ns;
-    uint64_t next; /* index of the call to be sent next */
+    struct rk_arrivals arrivals;
+    uint64_t next;   /* index of the call to be sent next */
+    uint64_t due_ns; /* when that is */
     uint64_t count;
     struct flight *flights;
 };
 
-static int send_one(struct run *run, uint64_t due_ns, uint64_t now_ns)
+static int send_one(struct run *run, uint64_t now_ns)
 {
+    uint64_t due_ns = run->due_ns;
     struct rk_calls *calls = run->calls;
     const struct rask_completion none = {.status = RASK_OK};
     struct rask_request request = {0};
@@ -57,6 +73,7 @@ static int send_one(struct run *run, uint64_t due_ns, uint64_t now_ns)
     request.user_data = index;
     run->flights[index] = (struct flight){.number = calls->number, .due_ns = due_ns, .sent_ns = now_ns};
     run->next++;
+    run->due_ns = run->start_ns + rk_arrivals_next(&run->arrivals);
     if (now_ns > due_ns + LATE_NS) run->loop->late++;
     error = rask_submit(calls->session, &request, calls->method, calls->size, NULL);
     return error != 0 ? rk_calls_failed(calls, error, &none) : 0;
@@ -67,9 +84,9 @@ static int send_due(struct run *run)
 {
     int error = 0;
     while (error == 0 && run->next < run->count && run->calls->free_count > 0) {
-        uint64_t now_ns = rask_now_ns(), due_ns = run->start_ns + rk_open_loop_due_ns(run->next, run->loop->rate);
-        if (now_ns < due_ns) return 0;
-        error = send_one(run, due_ns, now_ns);
+        uint64_t now_ns = rask_now_ns();
+        if (now_ns < run->due_ns) return 0;
+        error = send_one(run, now_ns);
     }
     return error == -EAGAIN ? 0 : error;
 }
@@ -106,11 +123,11 @@ static int take(struct run *run)
 
 int rk_calls_open_loop(struct rk_calls *calls, struct rk_open_loop *loop)
 {
-    struct run run = {.calls = calls, .loop = loop, .start_ns = rask_now_ns()};
-    run.last_ns = run.start_ns;
-    /* As many as are due before the end. */
-    run.count = loop->duration_ns / SECOND_NS * loop->rate + loop->duration_ns % SECOND_NS * loop->rate / SECOND_NS + 1;
+    struct run run = {.calls = calls, .loop = loop, .count = rk_open_loop_count(loop)};
     run.flights = calloc(calls->in_flight, sizeof *run.flights);
+    rk_arrivals_init(&run.arrivals, (double)loop->rate, loop->poisson, loop->seed);
+    run.start_ns = run.last_ns = rask_now_ns();
+    run.due_ns = run.start_ns + rk_arrivals_next(&run.arrivals);
     int error = run.flights != NULL ? 0 : rk_calls_failed(calls, -ENOMEM, &(struct rask_completion){.status = RASK_OK});
     uint64_t end_ns = run.start_ns + loop->duration_ns;
     while (error == 0 && (run.next < run.count || rask_pending(calls->session) > 0)) {

@@ -12,6 +12,8 @@
 struct rk_open_loop {
     uint64_t rate; /* calls/s */
     uint64_t duration_ns;
+    bool poisson; /* they come by chance and not evenly (arrivals.h); rk_open_loop_init() leaves it false */
+    uint64_t seed;
     /* Results. */
     struct rk_histogram *from_intended;
     struct rk_histogram *from_sent;
@@ -23,6 +25,9 @@ struct rk_open_loop {
 
 /** When call `index` is meant to be sent, in ns after the start: exact for any index and rate. */
 uint64_t rk_open_loop_due_ns(uint64_t index, uint64_t rate);
+
+/** Calls that are meant to be sent within duration_ns, the first one in any case. */
+uint64_t rk_open_loop_count(const struct rk_open_loop *loop);
 
 /** 0 or -ENOMEM (finish is allowed then). */
 int rk_open_loop_init(struct rk_open_loop *loop, uint64_t rate, uint64_t duration_ns);

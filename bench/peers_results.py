@@ -1,32 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""peers_results.py JSON [--commit ID] [--into FILE]: the section on peers of docs/results.md, as Markdown, from what
-`rask bench peers --json JSON` wrote. Conditions first, then a table for each size, way of waiting and depth, then the
-verdicts, losses as plainly as wins. --into FILE replaces the section of that heading there, or adds it at the end.
+"""peers_results.py JSON [--commit ID] [--into FILE]: the section on peers, from what `rask bench peers --json JSON` wrote (see
+section.py): a table for each size, way of waiting and depth.
 
   rask bench peers --json peers.json
   bench/peers_results.py peers.json --commit $(git rev-parse --short HEAD) --into docs/results.md"""
-import argparse
-import contextlib
-import io
-import json
-import re
 import sys
-from pathlib import Path
 
-from wake_results import spread, table, time, verdicts
+from section import machine, noise, siblings, spread, table, time, verdicts, write
 
-HEADING = "## Peers"
 KINDS = {"spin": "both sides spin", "park": "both sides sleep when there is nothing", "hello": "Hello World"}
 
 
 def conditions(at, commit, interrupted):
-    print(f"- {at['cpu']}, {at['architecture']}, {at['cpus_online']} processors, {at['cpus_usable']} usable"
-          f"{' (a virtual machine)' if at['virtual'] else ''}; {at['kernel']}; clock source {at['clock_source']}, "
-          f"{at['clock_read_ns']:.0f} ns a read.")
-    print(f"- {at['build']}{', commit ' + commit if commit else ''}; {at['date']}; load {at['load']:.2f} at the start.")
-    print(f"- Client on processor {at['client_cpu']}, server on {at['worker_cpu']}: {at['cpu_relation']}"
-          f"{' (two threads of one core)' if at.get('smt_siblings') else ''}; Node.js, which is one process, on both.")
+    machine(at, commit)
+    print(f"- Client on processor {at['client_cpu']}, server on {at['worker_cpu']}: {at['cpu_relation']}{siblings(at)}; Node.js, "
+          "which is one process, on both.")
     print("- Full round trips between two processes. Every byte of a request is written and read, every byte of an answer is\n"
           "  written, and read where it has more than 32; answers are compared while they are measured. The loop, the payload,\n"
           "  the checks and the clock are the same for all. Contenders take turns in short slices, A B C A B C; the ratio is\n"
@@ -54,9 +43,7 @@ def contest(one):
     for depth in one["depths"]:
         what = KINDS[one["kind"]] if hello else f"{one['size']} bytes, {KINDS[one['kind']]}"
         print(f"### {what}, {'one at a time' if depth == 1 else f'{depth} in flight'}\n")
-        if one["noisy"]:
-            print(f"**Noisy**: others used {one['busy_before']:.0%} of the processors just before, {one['stolen']:.1%} of the "
-                  f"time was stolen, load {one['load']:.1f}.\n")
+        noise(one)
         rows = [cells for cells in (row(contender, depth) for contender in one["contenders"]) if cells]
         table(("", "p50" if depth == 1 else "time per call", "p99", "p99.9", "p99.99", "calls/s", "ratio"), rows)
 
@@ -84,9 +71,9 @@ def configurations(contests):
     table(("", "", ""), [(name, kind, text) for (name, kind), text in sorted(seen.items())])
 
 
-def section(whole, commit):
-    print(f"{HEADING}\n\n`rask bench peers`; this section is written by `bench/peers_results.py` from its JSON.\n")
-    conditions(whole["conditions"], commit, whole["interrupted"])
+def section(whole, at):
+    print("`rask bench peers`; this section is written by `bench/peers_results.py` from its JSON.\n")
+    conditions(whole["conditions"], at.commit, whole["interrupted"])
     missing(whole["contests"])
     verdicts(whole)
     for one in whole["contests"]:
@@ -94,34 +81,5 @@ def section(whole, commit):
     configurations(whole["contests"])
 
 
-def replaced(document, text):
-    """The document with this text in place of the section of its heading."""
-    parts = re.split(r"(?m)^(?=## )", document)
-    ours = [i for i, part in enumerate(parts) if part.startswith(HEADING + "\n")]
-    if not ours:
-        return document.rstrip("\n") + "\n\n" + text
-    last = ours[-1] == len(parts) - 1
-    parts[ours[-1]] = text if last else text + "\n"
-    return "".join(part for i, part in enumerate(parts) if i not in ours[:-1])
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("json", type=Path)
-    parser.add_argument("--commit")
-    parser.add_argument("--into", type=Path, help="the document to change; otherwise standard output")
-    at = parser.parse_args()
-    whole = json.loads(at.json.read_text())
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        section(whole, at.commit)
-    text = out.getvalue().rstrip("\n") + "\n"
-    if at.into:
-        at.into.write_text(replaced(at.into.read_text(), text))
-    else:
-        print(text, end="")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(__file__, __doc__, "peers", "Peers", section))

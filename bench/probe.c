@@ -7,6 +7,8 @@
  *   spawn ROUNDS             rask_spawn() with the echo plugin until the first answer is there, over and over
  *   attach SOCKET ROUNDS     rask_connect() with the defaults, then a first call, over and over
  *   memory SOCKET SESSIONS   sessions, each with a lane to every worker of a supervisor with the sleep plugin
+ *   flat SOCKET COUNT S      memory of supervisor, workers and client before COUNT echoes, 128 in flight, and behind them;
+ *                            fewer, when S seconds are over first
  *   idle SOCKET MS           what supervisor and workers do while a session with all its lanes open asks nothing */
 #include "histogram.h"
 #include "processes.h"
@@ -252,6 +254,40 @@ static int probe_memory(const char *socket, uint64_t count)
     return error == 0 ? EXIT_SUCCESS : failed("memory", error);
 }
 
+/** Memory that is theirs and this process's, in KiB. */
+static uint64_t resident_kib(uint32_t supervisor)
+{
+    struct rk_processes all, self = {.count = 1, .pids = {getpid()}};
+    if (rk_processes_find(&all, (pid_t)supervisor) != 0) return 0;
+    return rk_processes_usage(&all).resident_kib + rk_processes_usage(&self).resident_kib;
+}
+
+/** The first calls open the lane and touch every block: they come before. */
+static int probe_flat(const char *socket, uint64_t count, uint64_t seconds_max)
+{
+    enum { DEPTH = 128, SIZE = 32, STEP = 1000000 };
+    struct rask *session;
+    int error = rask_connect(&session, socket, NULL);
+    if (error != 0) return failed("flat", error);
+    error = exchange(session, WARM_UP_CALLS, DEPTH, SIZE);
+    uint64_t before_kib = resident_kib(info_of(session).supervisor_pid), start_ns = rask_now_ns();
+    uint64_t end_ns = start_ns + seconds_max * 1000000000u, done = 0;
+    while (error == 0 && done < count && rask_now_ns() < end_ns) {
+        uint64_t step = count - done < STEP ? count - done : STEP;
+        error = exchange(session, step, DEPTH, SIZE);
+        done += step;
+    }
+    double seconds = (double)(rask_now_ns() - start_ns) / 1e9;
+    uint64_t after_kib = resident_kib(info_of(session).supervisor_pid);
+    if (error == 0)
+        printf("{\"calls\": %" PRIu64 ", \"seconds\": %.2f, \"before_kib\": %" PRIu64 ", \"after_kib\": %" PRIu64
+               ", \"session_bytes\": %" PRIu64 "}\n",
+               done, seconds, before_kib, after_kib, info_of(session).bytes_mapped);
+    if (error != 0) failed("flat", error);
+    rask_close(session);
+    return error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int probe_idle(const char *socket, uint64_t ms)
 {
     struct rask *session;
@@ -293,10 +329,12 @@ int main(int argc, char **argv)
         code = probe_attach(argv[2], number(argv[3]));
     else if (strcmp(verb, "memory") == 0 && argc == 4)
         code = probe_memory(argv[2], number(argv[3]));
+    else if (strcmp(verb, "flat") == 0 && argc == 5)
+        code = probe_flat(argv[2], number(argv[3]), number(argv[4]));
     else if (strcmp(verb, "idle") == 0 && argc == 4)
         code = probe_idle(argv[2], number(argv[3]));
     if (code == EXIT_USAGE)
         fprintf(stderr, "usage: rask-probe calls COUNT DEPTH SIZE | spawn ROUNDS | attach SOCKET ROUNDS |\n"
-                        "                  memory SOCKET SESSIONS | idle SOCKET MS\n");
+                        "                  memory SOCKET SESSIONS | flat SOCKET COUNT S | idle SOCKET MS\n");
     return code;
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double percents[] = {90, 99, 99.9, 99.99};
+static const double percents[] = {90, 99, 99.9, 99.99, 99.999};
 
 void rk_report_note(struct rk_report *report, const char *format, ...)
 {
@@ -138,8 +138,8 @@ int rk_report_text(const struct rk_report *report)
 {
     const struct rk_figures *figures = report->figures;
     print_conditions(report);
-    printf("\n  %-8s %11s %11s %11s %11s %11s %11s %12s\n", "", "p50", "p90", "p99", "p99.9", "p99.99", "max",
-           "calls/s");
+    printf("\n  %-8s %11s %11s %11s %11s %11s %11s %11s %12s\n", "", "p50", "p90", "p99", "p99.9", "p99.99", "p99.999",
+           "max", "calls/s");
     print_row("rask", &figures->rask);
     print_row("floor", &figures->floors[figures->best].samples);
     printf("\n");

@@ -10,7 +10,7 @@
 #include <rask/client.h>
 
 /** A percentile is printed when at least this many samples lie beyond it; fewer make it a matter of luck. */
-#define RK_BEYOND_MIN 10u
+#define RK_BEYOND_MIN 100u
 
 #define RK_NOTES_MAX 12u
 

@@ -30,6 +30,7 @@ static void add_figures(json_t *out, const struct rk_figures *figures)
     json_object_set_new(out, "p99_ns", percentile(each, 99));
     json_object_set_new(out, "p99_9_ns", percentile(each, 99.9));
     json_object_set_new(out, "p99_99_ns", percentile(each, 99.99));
+    json_object_set_new(out, "p99_999_ns", percentile(each, 99.999));
     json_object_set_new(out, "max_ns", json_integer((json_int_t)rk_histogram_max(each)));
     json_object_set_new(out, "p50_each_timed_ns", percentile(each, 50));
     json_object_set_new(out, "mean_ns", real_or_null(rk_histogram_mean(each)));

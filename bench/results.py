@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""results.py BUILD [--rounds N] [--only PART]...: measure what docs/results.md reports, and print it as Markdown.
+"""results.py BUILD [--rounds N] [--only PART]... [--json FILE]: measure what docs/results.md reports and `rask bench` does not,
+and print it as Markdown.
 
-PART is one of latency calls spawn attach idle memory; without --only all of them. BUILD is the meson build folder.
-Every run waits until the machine is quiet (at most a minute) and is marked as noisy if it was not, before or after.
+PART is one of latency calls spawn attach idle memory flat; without --only all of them. BUILD is the meson build folder.
+--json FILE keeps what spawn, attach, idle, memory and flat measured, for probe_results.py.
+Every run waits until the machine is quiet (at most --patience seconds, 60) and is marked as noisy if it was not, before or after.
 On a virtual machine the processors' distance may change between runs: it is told by the floor of each."""
 import argparse
 import json
@@ -17,7 +19,7 @@ import time
 from pathlib import Path
 
 BUSY_MAX = 0.15  # of all processors, by others
-QUIET_WAIT_S = 60
+FLAT_CALLS, FLAT_S = 100_000_000, 40  # whichever is over first
 WORKERS_IDLE, WORKERS_MANY, SESSIONS = 16, 64, 64
 # What the floor of a round trip, of 32 bytes and of 1 KiB, says of the two processors: up to so many ns.
 DISTANCES = {32: ((72, "SMT-like"), (180, "neighbours"), (1e9, "far")),
@@ -44,8 +46,12 @@ def busy():
     return 1 - (idle_later - idle) / max(1, total_later - total)
 
 
+patience_s = 60
+kept = {}  # part -> what its runs said
+
+
 def wait_for_quiet():
-    until = time.time() + QUIET_WAIT_S
+    until = time.time() + patience_s
     while busy() > BUSY_MAX:
         if time.time() > until:
             return False
@@ -62,6 +68,13 @@ def run(*command):
     out = json.loads(done.stdout.splitlines()[-1])
     out["noisy"] = not quiet or busy() > BUSY_MAX
     return out
+
+
+def keep(part, name, *command):
+    """Run it, print its line, keep it for --json."""
+    one = {"name": name, **run(*command)}
+    kept.setdefault(part, []).append(one)
+    print(name, json.dumps(one), flush=True)
 
 
 class Supervisor:
@@ -100,16 +113,16 @@ def median(runs, key):
 
 def latency(at, rounds):
     """All kinds in turn; each run sorted by its own distance."""
-    kept = {}
+    sorted_runs = {}
     row("run", "distance", "rask p50", "floor", "sealed floor", "ratio_p50", "ratio_sealed_p50", "M calls/s", "noisy")
     row(*["---"] * 9)
     for number in range(rounds):
         for name, arguments in LATENCY:
             one = run(at.rask, "bench", "--pin", "0,1", "--duration", "2s", "--json", *arguments)
             here = distance(one)
-            kept.setdefault((name, here), []).append(one)
+            sorted_runs.setdefault((name, here), []).append(one)
             print_latency(f"{number + 1}: {name}", here, one, one["noisy"])
-    for (name, here), runs in sorted(kept.items()):
+    for (name, here), runs in sorted(sorted_runs.items()):
         quiet = [one for one in runs if not one["noisy"]] or runs
         keys = "p50_ns floor_p50_ns floor_sealed_p50_ns ratio_p50 ratio_sealed_p50 calls_per_s_p50".split()
         print_latency(f"**{name}**, median of {len(quiet)}", here, {key: median(quiet, key) for key in keys},
@@ -155,41 +168,54 @@ def calls(at, rounds):
 
 def spawn(at, rounds):
     for _ in range(rounds):
-        print(json.dumps(run(at.probe, "spawn", 20)), flush=True)
+        keep("spawn", "spawn", at.probe, "spawn", 20)
 
 
 def attach(at, rounds):
     for wait in ("hybrid", "park"):
         with Supervisor(at.rask, "--plugin", "echo", "--wait", wait) as socket:
             for _ in range(rounds):
-                print(wait, json.dumps(run(at.probe, "attach", socket, 50)), flush=True)
+                keep("attach", wait, at.probe, "attach", socket, 50)
 
 
 def idle(at, rounds):
     for wait in ("hybrid", "park"):
         with Supervisor(at.rask, "--plugin", "sleep", "--workers", WORKERS_IDLE, "--wait", wait) as socket:
-            print(wait, json.dumps(run(at.probe, "idle", socket, 10000)), flush=True)
+            keep("idle", wait, at.probe, "idle", socket, 10000)
 
 
 def memory(at, rounds):
     with Supervisor(at.rask, "--plugin", "sleep", "--workers", WORKERS_MANY) as socket:
-        print(json.dumps(run(at.probe, "memory", socket, SESSIONS)), flush=True)
+        keep("memory", "memory", at.probe, "memory", socket, SESSIONS)
 
 
-PARTS = {"latency": latency, "calls": calls, "spawn": spawn, "attach": attach, "idle": idle, "memory": memory}
+def flat(at, rounds):
+    with Supervisor(at.rask, "--plugin", "echo") as socket:
+        keep("flat", "flat", at.probe, "flat", socket, at.calls, FLAT_S)
+
+
+PARTS = {"latency": latency, "calls": calls, "spawn": spawn, "attach": attach, "idle": idle, "memory": memory, "flat": flat}
 
 
 def main():
+    global patience_s
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", choices=PARTS)
+    parser.add_argument("--calls", type=int, default=FLAT_CALLS, help="of part flat")
+    parser.add_argument("--patience", type=float, default=patience_s, help="seconds to wait for a quiet machine before each run")
+    parser.add_argument("--json", type=Path, help="keep what was measured there")
     at = parser.parse_args()
+    patience_s = at.patience
     at.rask, at.probe = at.build.resolve() / "workers/rask", at.build.resolve() / "bench/rask-probe"
     os.environ["RASK_BIN"] = str(at.rask)
     for part in at.only or PARTS:
         print(f"\n### {part}, {time.strftime('%H:%M:%S')}, load {os.getloadavg()[0]:.2f}\n", flush=True)
         PARTS[part](at, at.rounds)
+    if at.json:
+        date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        at.json.write_text(json.dumps({"date": date, "load": os.getloadavg()[0], "parts": kept}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

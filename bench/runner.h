@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define RK_RUNNER_SERIES_MAX 8u
+#define RK_RUNNER_SERIES_MAX 32u
 #define RK_RUNNER_NAME_MAX 32u
 
 struct rk_histogram;
@@ -28,7 +28,12 @@ enum rk_runner_verb {
     RK_RUN_PAUSES,   /* the pauses alone: what pacing itself costs */
     RK_RUN_BATCH,    /* batches of `depth` requests to as many sleeping workers */
     RK_RUN_SERIES,   /* measure nothing: the histogram of a series, for rk_runner_series() alone */
-    RK_RUN_BUSY      /* rask and the floor of a busy round trip in turns, as `rask bench` does */
+    RK_RUN_BUSY,     /* rask and the floor of a busy round trip in turns, as `rask bench` does */
+    RK_RUN_LOAD,     /* an open loop at order.rate */
+    /* Of rk_runner_work: */
+    RK_RUN_WORK,    /* order.depth requests in flight that burn order.cost_ns each */
+    RK_RUN_MIXTURE, /* an open loop of fast and slow requests, beside the ideal queue */
+    RK_RUN_BULK     /* order.depth payloads in flight, by reference or touched, or without another process */
 };
 
 struct rk_runner_order {
@@ -40,6 +45,12 @@ struct rk_runner_order {
     bool one_by_one;  /* batch: no hint that more comes */
     uint64_t duration_ns;
     uint64_t gap_ns;
+    double rate;       /* calls per second; arrivals by chance */
+    uint64_t seed;     /* of the arrivals */
+    uint64_t cost_ns;  /* processor time of a (fast) request */
+    uint64_t sleep_ns; /* a slow request sleeps so long instead */
+    uint64_t size;     /* RK_RUN_BULK */
+    uint32_t way;      /* enum rk_bulk_way */
 };
 
 struct rk_runner_result {
@@ -61,6 +72,11 @@ struct rk_runner_result {
     double floor_p50_ns, ratio, ratio_p10, ratio_p90;
     double sealed_p50_ns, ratio_sealed;
     uint32_t slices;
+    double
+        fairness; /* Jain's index over sessions: of their calls, or RK_RUN_MIXTURE: of the mean latency of fast requests */
+    /* RK_RUN_LOAD, RK_RUN_MIXTURE */
+    uint64_t due, late; /* requests that should have been sent; sent over 1 us after they should have been */
+    uint64_t in_time, in_time_ideal; /* RK_RUN_MIXTURE: answered within RK_MIXTURE_SLACK_... of their cost */
     /* Facts. */
     int32_t client_pid, supervisor_pid;
     uint32_t spin_budget_ns;
@@ -85,6 +101,7 @@ struct rk_runner_plan {
     bool fenced;    /* a full fence per message */
     int client_cpu; /* -1: not pinned */
     int worker_cpu;
+    bool spread_workers; /* not on worker_cpu, but on all processors that can be used except the client's */
     /* Kinds of `rask bench peers` (wire.h). */
     uint64_t size;              /* of a message */
     const struct rk_wire *wire; /* NULL in another program, which finds it by its name */
@@ -103,7 +120,9 @@ struct rk_runner_kind {
 
 /** A session with the echo plugin. */
 extern const struct rk_runner_kind rk_runner_rask;
-/** The same, beside the floor of a busy round trip, for RK_RUN_BUSY alone. */
+/** Sessions with the plugin `work` (runner_work.h). */
+extern const struct rk_runner_kind rk_runner_work;
+/** A session with the echo plugin beside the floor of a busy round trip, for RK_RUN_BUSY alone. */
 extern const struct rk_runner_kind rk_runner_busy;
 /** Two words and futex(2): the least that a round trip of sleepers can cost (floor_futex.c). */
 extern const struct rk_runner_kind rk_runner_futex;

@@ -3,6 +3,8 @@
  * would go on spinning stand still between slices. See runner.h. */
 #include "runner_rask.h"
 #include "ladder.h"
+#include "open_loop.h"
+#include "queue_model.h"
 #include "target.h"
 #include <errno.h>
 #include <pthread.h>
@@ -124,23 +126,46 @@ struct stream {
     struct rk_calls *calls;
     const struct rk_slice *slice;
     struct rk_samples samples;
+    uint64_t start_ns, end_ns;
     int error;
 };
 
 static void *stream_one(void *pointer)
 {
     struct stream *stream = pointer;
+    stream->start_ns = rask_now_ns();
     stream->error = rk_calls_pipeline(stream->calls, stream->slice, &stream->samples);
+    stream->end_ns = rask_now_ns();
     return NULL;
 }
 
-/** The sessions' streams at the same time, a thread each. The rate is the sum of their rates, as calls in 1 s. */
+/** Calls per second of all together. Of several: from the first one's start to the last one's end, settling and draining
+ * included, for one that got its turn late and was alone then would look quicker than it was. */
+static double rate_of(const struct stream *streams, uint32_t count)
+{
+    uint64_t start_ns = UINT64_MAX, end_ns = 0, calls = 0;
+    if (count == 1) return rk_samples_calls_per_s(&streams[0].samples);
+    for (uint32_t i = 0; i < count; i++) {
+        calls += streams[i].samples.calls;
+        if (streams[i].start_ns < start_ns) start_ns = streams[i].start_ns;
+        if (streams[i].end_ns > end_ns) end_ns = streams[i].end_ns;
+    }
+    return end_ns > start_ns ? (double)calls * 1e9 / (double)(end_ns - start_ns) : 0;
+}
+
+static double fairness_of(const struct stream *streams, uint32_t count)
+{
+    double shares[RK_SESSIONS_STREAMING_MAX];
+    for (uint32_t i = 0; i < count; i++) shares[i] = (double)streams[i].samples.calls;
+    return rk_jain_index(shares, count);
+}
+
+/** The sessions' streams at the same time, a thread each. */
 static int run_streams(struct stream *streams, uint32_t count, struct rk_runner_result *result)
 {
     pthread_t threads[RK_SESSIONS_STREAMING_MAX];
     uint32_t started = 0;
     int error = 0;
-    double rate = 0;
     for (uint32_t i = 1; i < count && error == 0; i++) {
         error = -pthread_create(&threads[i], NULL, stream_one, &streams[i]);
         started += error == 0;
@@ -149,9 +174,10 @@ static int run_streams(struct stream *streams, uint32_t count, struct rk_runner_
     for (uint32_t i = 1; i <= started; i++) pthread_join(threads[i], NULL);
     for (uint32_t i = 0; i < count; i++) {
         if (error == 0) error = streams[i].error;
-        rate += rk_samples_calls_per_s(&streams[i].samples);
         result->calls += streams[i].samples.calls;
     }
+    double rate = rate_of(streams, count);
+    result->fairness = fairness_of(streams, count);
     result->p50_ns = rate > 0 ? 1e9 / rate : 0;
     return error;
 }
@@ -172,6 +198,24 @@ static int pipeline(struct rk_runner_rask *self, const struct rk_runner_order *o
     if (error == 0) error = run_streams(streams, count, result);
     rk_meter_end(&self->meter, result);
     for (uint32_t i = 0; i < count; i++) rk_samples_finish(&streams[i].samples);
+    return error;
+}
+
+/* ---- an open loop -------------------------------------------------------------------------------------------------- */
+
+static int load(struct rk_runner_rask *self, const struct rk_runner_order *order, struct rk_runner_result *result)
+{
+    struct rk_open_loop loop;
+    int error = rk_open_loop_init(&loop, (uint64_t)order->rate, order->duration_ns);
+    loop.poisson = true;
+    loop.seed = order->seed;
+    if (error == 0) error = rk_calls_open_loop(self->calls[0], &loop);
+    if (error == 0) rk_histogram_merge(self->series[order->series], loop.from_intended);
+    result->calls = loop.calls;
+    result->due = loop.calls + loop.unsent;
+    result->late = loop.late;
+    result->took_ns = loop.took_ns;
+    rk_open_loop_finish(&loop);
     return error;
 }
 
@@ -202,6 +246,8 @@ static void serve(void *pointer, const struct rk_runner_order *order, struct rk_
         error = rk_runner_paced(self, order, result);
     else if (order->verb == RK_RUN_BATCH)
         error = rk_runner_batch(self, order, result);
+    else if (order->verb == RK_RUN_LOAD)
+        error = order->rate >= 1 ? load(self, order, result) : -EINVAL;
     else
         error = -ENOSYS;
     if (self->stops) rk_standstill_begin(&self->workers);
@@ -209,4 +255,11 @@ static void serve(void *pointer, const struct rk_runner_order *order, struct rk_
     if (error != 0) explain(self, error, result);
 }
 
-const struct rk_runner_kind rk_runner_rask = {.open = open_rask, .serve = serve, .close = close_rask};
+static const struct rk_histogram *series_of(void *pointer, uint32_t index)
+{
+    const struct rk_runner_rask *self = pointer;
+    return index < RK_RUNNER_SERIES_MAX ? self->series[index] : NULL;
+}
+
+const struct rk_runner_kind rk_runner_rask = {
+    .open = open_rask, .serve = serve, .close = close_rask, .series = series_of};

@@ -11,7 +11,7 @@
 
 #define RK_RUNNER_SESSIONS_MAX 64u
 /* Sessions that may be busy at the same time, a thread each. */
-#define RK_SESSIONS_STREAMING_MAX 8u
+#define RK_SESSIONS_STREAMING_MAX RK_RUNNER_SESSIONS_MAX
 
 struct rk_runner_rask {
     const struct rk_runner_plan *plan;

@@ -21,8 +21,11 @@ json_t *rk_verdict_json(const char *what, double value, bool at_most, double tar
 
 const char *rk_verdict_text(char *text, size_t bytes, const char *what, double value, bool at_most, double target)
 {
-    const char *word = value < 0 ? "NOT MEASURED" : is_reached(value, at_most, target) ? "reached" : "NOT REACHED";
-    snprintf(text, bytes, "  %-12s %s: %.3g (target: %s %.3g)\n", word, what, value >= 0 ? value : 0,
-             at_most ? "at most" : "at least", target);
+    const char *word = is_reached(value, at_most, target) ? "reached" : "NOT REACHED";
+    const char *limit = at_most ? "at most" : "at least";
+    if (value < 0)
+        snprintf(text, bytes, "  NOT MEASURED %s (target: %s %.3g)\n", what, limit, target);
+    else
+        snprintf(text, bytes, "  %-12s %s: %.3g (target: %s %.3g)\n", word, what, value, limit, target);
     return text;
 }

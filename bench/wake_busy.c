@@ -19,7 +19,7 @@ struct busy {
     struct rk_series gains;
 };
 
-static int start(struct rk_wake *wake)
+static int start(struct rk_suite *wake)
 {
     struct rk_runner_plan plan = {.name = "light",
                                   .kind = &rk_runner_rask,
@@ -29,22 +29,22 @@ static int start(struct rk_wake *wake)
                                   .in_flight = DEPTH,
                                   .client_cpu = wake->client_cpu,
                                   .worker_cpu = wake->worker_cpu};
-    int code = rk_wake_add(wake, &plan);
+    int code = rk_suite_add(wake, &plan);
     struct rk_runner_plan fenced = plan, busy = plan;
     fenced.name = "fenced";
     fenced.fenced = true;
     busy.name = "depth 1";
     busy.kind = &rk_runner_busy;
-    if (code == RK_EXIT_OK) code = rk_wake_add(wake, &fenced);
-    return code == RK_EXIT_OK ? rk_wake_add(wake, &busy) : code;
+    if (code == RK_EXIT_OK) code = rk_suite_add(wake, &fenced);
+    return code == RK_EXIT_OK ? rk_suite_add(wake, &busy) : code;
 }
 
-static int round_of(struct rk_wake *wake, struct busy *busy, uint64_t slice_ns)
+static int round_of(struct rk_suite *wake, struct busy *busy, uint64_t slice_ns)
 {
     const struct rk_runner_order order = {
         .verb = RK_RUN_PIPELINE, .duration_ns = slice_ns, .depth = DEPTH, .sessions = 1};
     for (uint32_t i = 0; i < 2; i++) {
-        int code = rk_wake_run(wake, i, &order);
+        int code = rk_suite_run(wake, i, &order);
         if (code != RK_EXIT_OK) return code;
     }
     for (uint32_t i = 0; i < 2; i++) rk_series_add(&busy->rates[i], 1e9 / wake->results[i].p50_ns);
@@ -52,7 +52,7 @@ static int round_of(struct rk_wake *wake, struct busy *busy, uint64_t slice_ns)
     return RK_EXIT_OK;
 }
 
-static void report_depth_1(struct rk_wake *wake, json_t *verdicts)
+static void report_depth_1(struct rk_suite *wake, json_t *verdicts)
 {
     const struct rk_runner_result *at = &wake->results[BUSY];
     json_t *one = json_object();
@@ -64,34 +64,34 @@ static void report_depth_1(struct rk_wake *wake, json_t *verdicts)
                                   "count", (int)at->slices));
     json_object_set_new(one, "ratio_sealed_p50", json_real(at->ratio_sealed));
     json_object_set_new(wake->out, "depth_1", one);
-    rk_wake_print(
+    rk_suite_print(
         wake,
         "  depth 1: %.0f ns; floor %.0f ns, sealed floor %.0f ns; ratio %.3f (%.3f .. %.3f, %u slices), to the "
         "sealed floor %.3f\n",
         at->p50_ns, at->floor_p50_ns, at->sealed_p50_ns, at->ratio, at->ratio_p10, at->ratio_p90, at->slices,
         at->ratio_sealed);
-    rk_wake_verdict(wake, verdicts, "32 bytes, depth 1 / floor", at->slices > 0 ? at->ratio : -1, true, TARGET_FLOOR);
+    rk_suite_verdict(wake, verdicts, "32 bytes, depth 1 / floor", at->slices > 0 ? at->ratio : -1, true, TARGET_FLOOR);
 }
 
-static void report_pipeline(struct rk_wake *wake, struct busy *busy, json_t *verdicts)
+static void report_pipeline(struct rk_suite *wake, struct busy *busy, json_t *verdicts)
 {
     static const char *const names[] = {"light", "fenced"};
     json_t *one = json_object();
     for (uint32_t i = 0; i < 2; i++) {
-        json_object_set_new(one, names[i], rk_wake_spread(&busy->rates[i]));
-        rk_wake_print(wake, "  %u in flight, %-6s %7.2f M calls/s (%.2f .. %.2f); barrier %s\n", DEPTH, names[i],
-                      rk_series_percentile(&busy->rates[i], 50) / 1e6, rk_series_percentile(&busy->rates[i], 10) / 1e6,
-                      rk_series_percentile(&busy->rates[i], 90) / 1e6, wake->results[i].barrier);
+        json_object_set_new(one, names[i], rk_suite_spread(&busy->rates[i]));
+        rk_suite_print(wake, "  %u in flight, %-6s %7.2f M calls/s (%.2f .. %.2f); barrier %s\n", DEPTH, names[i],
+                       rk_series_percentile(&busy->rates[i], 50) / 1e6, rk_series_percentile(&busy->rates[i], 10) / 1e6,
+                       rk_series_percentile(&busy->rates[i], 90) / 1e6, wake->results[i].barrier);
     }
     json_object_set_new(one, "barrier_light", rk_json_text(wake->results[LIGHT].barrier));
     json_object_set_new(one, "barrier_fenced", rk_json_text(wake->results[FENCED].barrier));
-    json_object_set_new(one, "gain", rk_wake_spread(&busy->gains));
+    json_object_set_new(one, "gain", rk_suite_spread(&busy->gains));
     json_object_set_new(wake->out, "pipeline", one);
-    rk_wake_verdict(wake, verdicts, "pipelined throughput / with a full fence per message",
-                    busy->gains.count > 0 ? rk_series_percentile(&busy->gains, 50) : -1, false, TARGET_FENCE);
+    rk_suite_verdict(wake, verdicts, "pipelined throughput / with a full fence per message",
+                     busy->gains.count > 0 ? rk_series_percentile(&busy->gains, 50) : -1, false, TARGET_FENCE);
 }
 
-int rk_wake_busy(struct rk_wake *wake)
+int rk_wake_busy(struct rk_suite *wake)
 {
     struct busy busy = {.gains = {.count = 0}};
     json_t *verdicts = json_array();
@@ -100,14 +100,14 @@ int rk_wake_busy(struct rk_wake *wake)
     const struct rk_runner_order depth_1 = {.verb = RK_RUN_BUSY,
                                             .duration_ns = half_ns < DEPTH_1_NS_MAX ? half_ns : DEPTH_1_NS_MAX};
     json_object_set_new(wake->out, "verdicts", verdicts);
-    rk_wake_print(wake, "\nbusy: both sides spin, 32 bytes\n");
+    rk_suite_print(wake, "\nbusy: both sides spin, 32 bytes\n");
     int code = start(wake);
-    if (code == RK_EXIT_OK) code = rk_wake_run(wake, BUSY, &depth_1);
+    if (code == RK_EXIT_OK) code = rk_suite_run(wake, BUSY, &depth_1);
     if (code == RK_EXIT_OK) report_depth_1(wake, verdicts);
-    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 2 || rk_wake_goes_on(wake)); round++)
+    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 2 || rk_suite_goes_on(wake)); round++)
         code = round_of(wake, &busy, slice_ns);
     if (code == RK_EXIT_OK) report_pipeline(wake, &busy, verdicts);
-    rk_wake_stop_all(wake);
+    rk_suite_stop_all(wake);
     for (uint32_t i = 0; i < 2; i++) rk_series_finish(&busy.rates[i]);
     rk_series_finish(&busy.gains);
     return code;

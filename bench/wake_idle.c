@@ -25,7 +25,7 @@ struct pool {
     uint64_t sleeps[RASK_WORKERS_MAX + 1];
 };
 
-static int start(struct rk_wake *wake, uint32_t index)
+static int start(struct rk_suite *wake, uint32_t index)
 {
     const struct rk_runner_plan plan = {.name = modes[index],
                                         .kind = &rk_runner_rask,
@@ -37,11 +37,11 @@ static int start(struct rk_wake *wake, uint32_t index)
                                         .worker_cpu = -1};
     /* One session speaks with every worker. */
     const struct rk_runner_order open_lanes = {.verb = RK_RUN_BATCH, .depth = WORKERS, .duration_ns = 50000000};
-    int code = rk_wake_add(wake, &plan);
-    return code == RK_EXIT_OK ? rk_wake_run(wake, index, &open_lanes) : code;
+    int code = rk_suite_add(wake, &plan);
+    return code == RK_EXIT_OK ? rk_suite_run(wake, index, &open_lanes) : code;
 }
 
-static int find(const struct rk_wake *wake, struct pool *pool, uint32_t index)
+static int find(const struct rk_suite *wake, struct pool *pool, uint32_t index)
 {
     int error = rk_processes_find(&pool->processes, wake->results[index].supervisor_pid);
     if (error != 0) return rk_fail(error);
@@ -52,7 +52,7 @@ static int find(const struct rk_wake *wake, struct pool *pool, uint32_t index)
     return RK_EXIT_OK;
 }
 
-static void report(struct rk_wake *wake, struct pool *pool, uint32_t index, double idle_s, json_t *verdicts)
+static void report(struct rk_suite *wake, struct pool *pool, uint32_t index, double idle_s, json_t *verdicts)
 {
     char what[96];
     struct rk_usage after = rk_processes_activity(&pool->processes);
@@ -76,16 +76,16 @@ static void report(struct rk_wake *wake, struct pool *pool, uint32_t index, doub
     json_object_set_new(one, "wakeup_period_s",
                         pool->most_sleeps > 0 ? json_real(idle_s / (double)pool->most_sleeps) : json_null());
     json_object_set_new(wake->out, modes[index], one);
-    rk_wake_print(wake, "  %-8s %9u %6u %9.2f s %12.2f ms %9llu %12llu\n", modes[index], pool->processes.count,
-                  wake->results[index].lanes_open, cpu_s, cpu_ms, (unsigned long long)sleeps,
-                  (unsigned long long)pool->most_sleeps);
+    rk_suite_print(wake, "  %-8s %9u %6u %9.2f s %12.2f ms %9llu %12llu\n", modes[index], pool->processes.count,
+                   wake->results[index].lanes_open, cpu_s, cpu_ms, (unsigned long long)sleeps,
+                   (unsigned long long)pool->most_sleeps);
     if (pool->most_sleeps > 0)
-        rk_wake_print(wake, "           the busiest process woke every %.1f s\n", idle_s / (double)pool->most_sleeps);
+        rk_suite_print(wake, "           the busiest process woke every %.1f s\n", idle_s / (double)pool->most_sleeps);
     snprintf(what, sizeof what, "%s: CPU seconds in 10 s, by clock ticks", modes[index]);
-    rk_wake_verdict(wake, verdicts, what, cpu_s / idle_s * 10, true, 0.05);
+    rk_suite_verdict(wake, verdicts, what, cpu_s / idle_s * 10, true, 0.05);
 }
 
-int rk_wake_idle(struct rk_wake *wake)
+int rk_wake_idle(struct rk_suite *wake)
 {
     static struct pool pools[POOLS];
     json_t *verdicts = json_array();
@@ -101,13 +101,13 @@ int rk_wake_idle(struct rk_wake *wake)
     uint64_t start_ns = rask_now_ns();
     wake->start_ns = start_ns;
     wake->end_ns = start_ns + idle_ns;
-    while (code == RK_EXIT_OK && rk_wake_goes_on(wake)) poll(NULL, 0, STEP_MS);
+    while (code == RK_EXIT_OK && rk_suite_goes_on(wake)) poll(NULL, 0, STEP_MS);
     double idle_s = (double)(rask_now_ns() - start_ns) / 1e9;
-    rk_wake_print(wake, "\nidle: %u workers and %u sessions, nothing asked for %.1f s, two pools at once\n", WORKERS,
-                  SESSIONS, idle_s);
-    rk_wake_print(wake, "  %-8s %9s %6s %11s %15s %9s %12s\n", "wait", "processes", "lanes", "CPU (ticks)",
-                  "CPU (schedstat)", "wake-ups", "most of one");
+    rk_suite_print(wake, "\nidle: %u workers and %u sessions, nothing asked for %.1f s, two pools at once\n", WORKERS,
+                   SESSIONS, idle_s);
+    rk_suite_print(wake, "  %-8s %9s %6s %11s %15s %9s %12s\n", "wait", "processes", "lanes", "CPU (ticks)",
+                   "CPU (schedstat)", "wake-ups", "most of one");
     for (uint32_t i = 0; i < POOLS && code == RK_EXIT_OK; i++) report(wake, &pools[i], i, idle_s, verdicts);
-    rk_wake_stop_all(wake);
+    rk_suite_stop_all(wake);
     return code;
 }

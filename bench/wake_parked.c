@@ -24,7 +24,7 @@ struct placement {
     struct rk_series ratios;
 };
 
-static int start(struct rk_wake *wake, int worker_cpu)
+static int start(struct rk_suite *wake, int worker_cpu)
 {
     const struct rk_runner_plan plans[SIDES] = {
         {.name = "rask",
@@ -36,8 +36,8 @@ static int start(struct rk_wake *wake, int worker_cpu)
          .client_cpu = wake->client_cpu,
          .worker_cpu = worker_cpu},
         {.name = "futex", .kind = &rk_runner_futex, .client_cpu = wake->client_cpu, .worker_cpu = worker_cpu}};
-    int code = rk_wake_add(wake, &plans[RASK]);
-    return code == RK_EXIT_OK ? rk_wake_add(wake, &plans[FUTEX]) : code;
+    int code = rk_suite_add(wake, &plans[RASK]);
+    return code == RK_EXIT_OK ? rk_suite_add(wake, &plans[FUTEX]) : code;
 }
 
 static void note_side(struct side *side, const struct rk_runner_result *result, bool count)
@@ -53,11 +53,11 @@ static void note_side(struct side *side, const struct rk_runner_result *result, 
 }
 
 /** Both sides in turn; a figure needs both. */
-static int round_of(struct rk_wake *wake, struct placement *placement, uint32_t slice_ns, bool count)
+static int round_of(struct rk_suite *wake, struct placement *placement, uint32_t slice_ns, bool count)
 {
     const struct rk_runner_order order = {.verb = RK_RUN_TRIPS, .duration_ns = slice_ns, .count_calls = count};
     for (uint32_t i = 0; i < SIDES; i++) {
-        int code = rk_wake_run(wake, i, &order);
+        int code = rk_suite_run(wake, i, &order);
         if (code != RK_EXIT_OK) return code;
     }
     for (uint32_t i = 0; i < SIDES; i++) note_side(&placement->sides[i], &wake->results[i], count);
@@ -74,26 +74,26 @@ static json_t *json_of(struct side *side)
 {
     json_t *out = json_object();
     double calls = per(side->system_calls, side->counted_calls);
-    json_object_set_new(out, "p50_ns", rk_wake_spread(&side->p50));
+    json_object_set_new(out, "p50_ns", rk_suite_spread(&side->p50));
     json_object_set_new(out, "calls", json_integer((json_int_t)side->calls));
     json_object_set_new(out, "sleeps_per_call", json_real(per(side->sleeps, side->calls)));
     json_object_set_new(out, "system_calls_per_call", calls >= 0 ? json_real(calls) : json_null());
     return out;
 }
 
-static void print_side(const struct rk_wake *wake, const char *where, const char *name, struct side *side)
+static void print_side(const struct rk_suite *wake, const char *where, const char *name, struct side *side)
 {
     char p50[32], p10[32], p90[32], system_calls[32] = "-";
     double calls = per(side->system_calls, side->counted_calls);
     if (calls >= 0) snprintf(system_calls, sizeof system_calls, "%.2f", calls);
-    rk_wake_print(wake, "  %-10s %-6s %10s %10s %10s %14s %8.2f\n", where, name,
-                  rk_wake_time(rk_series_percentile(&side->p50, 50), p50, sizeof p50),
-                  rk_wake_time(rk_series_percentile(&side->p50, 10), p10, sizeof p10),
-                  rk_wake_time(rk_series_percentile(&side->p50, 90), p90, sizeof p90), system_calls,
-                  per(side->sleeps, side->calls));
+    rk_suite_print(wake, "  %-10s %-6s %10s %10s %10s %14s %8.2f\n", where, name,
+                   rk_suite_time(rk_series_percentile(&side->p50, 50), p50, sizeof p50),
+                   rk_suite_time(rk_series_percentile(&side->p50, 10), p10, sizeof p10),
+                   rk_suite_time(rk_series_percentile(&side->p50, 90), p90, sizeof p90), system_calls,
+                   per(side->sleeps, side->calls));
 }
 
-static void report(struct rk_wake *wake, struct placement *placement, json_t *verdicts)
+static void report(struct rk_suite *wake, struct placement *placement, json_t *verdicts)
 {
     char what[96];
     json_t *one = json_object();
@@ -101,40 +101,40 @@ static void report(struct rk_wake *wake, struct placement *placement, json_t *ve
     print_side(wake, "", "futex", &placement->sides[FUTEX]);
     json_object_set_new(one, "rask", json_of(&placement->sides[RASK]));
     json_object_set_new(one, "futex", json_of(&placement->sides[FUTEX]));
-    json_object_set_new(one, "ratio", rk_wake_spread(&placement->ratios));
+    json_object_set_new(one, "ratio", rk_suite_spread(&placement->ratios));
     json_object_set_new(wake->out, placement->name, one);
     snprintf(what, sizeof what, "%s: parked round trip / bare futex ping-pong", placement->name);
     double ratio = placement->ratios.count > 0 ? rk_series_percentile(&placement->ratios, 50) : -1;
-    rk_wake_verdict(wake, verdicts, what, ratio, true, TARGET);
-    rk_wake_print(wake, "               (median of %u ratios; 10th to 90th percentile %.3f .. %.3f)\n",
-                  placement->ratios.count, rk_series_percentile(&placement->ratios, 10),
-                  rk_series_percentile(&placement->ratios, 90));
+    rk_suite_verdict(wake, verdicts, what, ratio, true, TARGET);
+    rk_suite_print(wake, "               (median of %u ratios; 10th to 90th percentile %.3f .. %.3f)\n",
+                   placement->ratios.count, rk_series_percentile(&placement->ratios, 10),
+                   rk_series_percentile(&placement->ratios, 90));
 }
 
-static int measure(struct rk_wake *wake, struct placement *placement, int worker_cpu, json_t *verdicts)
+static int measure(struct rk_suite *wake, struct placement *placement, int worker_cpu, json_t *verdicts)
 {
     uint64_t room_ns = (wake->end_ns - wake->start_ns) / 8;
     uint32_t slice_ns = room_ns < SLICE_NS ? (uint32_t)room_ns : SLICE_NS;
     int code = start(wake, worker_cpu);
-    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 2 || rk_wake_goes_on(wake)); round++)
+    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 2 || rk_suite_goes_on(wake)); round++)
         code = round_of(wake, placement, slice_ns, round % COUNT_EVERY == 1);
-    rk_wake_stop_all(wake);
+    rk_suite_stop_all(wake);
     if (code == RK_EXIT_OK) report(wake, placement, verdicts);
     for (uint32_t i = 0; i < SIDES; i++) rk_series_finish(&placement->sides[i].p50);
     rk_series_finish(&placement->ratios);
     return code;
 }
 
-int rk_wake_parked(struct rk_wake *wake)
+int rk_wake_parked(struct rk_suite *wake)
 {
     struct placement one = {.name = "one core"}, two = {.name = "two cores"};
     uint64_t end_ns = wake->end_ns;
     json_t *verdicts = json_array();
     json_object_set_new(wake->out, "verdicts", verdicts);
-    rk_wake_print(wake,
-                  "\nparked: both sides sleep (--wait park), 32 bytes, beside a bare futex ping-pong\n"
-                  "  %-10s %-6s %10s %10s %10s %14s %8s\n",
-                  "", "", "p50", "p10", "p90 (slices)", "system calls", "sleeps");
+    rk_suite_print(wake,
+                   "\nparked: both sides sleep (--wait park), 32 bytes, beside a bare futex ping-pong\n"
+                   "  %-10s %-6s %10s %10s %10s %14s %8s\n",
+                   "", "", "p50", "p10", "p90 (slices)", "system calls", "sleeps");
     if (wake->client_cpu == wake->worker_cpu) return measure(wake, &one, wake->client_cpu, verdicts);
     wake->end_ns = wake->start_ns + (end_ns - wake->start_ns) / 2;
     int code = measure(wake, &one, wake->client_cpu, verdicts);

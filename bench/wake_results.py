@@ -1,54 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""wake_results.py JSON [--commit ID] [--plot PATH]: the section on waiting of docs/results.md, as Markdown, from what
-`rask bench wake --json JSON` wrote. Conditions first, then a table and the verdicts of each part.
+"""wake_results.py JSON [--commit ID] [--plot PATH] [--into FILE]: the section on waiting, from what
+`rask bench wake --json JSON` wrote (see section.py).
 
   rask bench wake --json wake.json --plot docs/wake-gaps.svg
-  bench/wake_results.py wake.json --commit $(git rev-parse --short HEAD) --plot wake-gaps.svg"""
-import argparse
-import json
+  bench/wake_results.py wake.json --commit $(git rev-parse --short HEAD) --plot wake-gaps.svg --into docs/results.md"""
 import sys
-from pathlib import Path
 
-
-def time(ns):
-    if ns is None or ns <= 0:
-        return "-"
-    for limit, unit, by in ((1e4, "ns", 1), (1e7, "us", 1e3), (1e18, "ms", 1e6)):
-        if ns < limit:
-            return f"{ns / by:.0f} {unit}" if by == 1 else f"{ns / by:.1f} {unit}"
-
-
-def spread(of, form=lambda value: f"{value:.2f}"):
-    return f"{form(of['p50'])} ({form(of['p10'])} .. {form(of['p90'])})"
-
-
-def table(head, rows):
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for row in rows:
-        print("| " + " | ".join(str(cell) for cell in row) + " |")
-    print()
-
-
-def verdicts(part):
-    rows = []
-    for one in part["verdicts"]:
-        value = "not measured" if one["value"] is None else f"{one['value']:.3g}"
-        reached = {True: "reached", False: "**not reached**", None: ""}[one["reached"]]
-        rows.append((one["what"], f"{'at most' if one['at_most'] else 'at least'} {one['target']:.3g}", value, reached))
-    table(("target", "", "measured", ""), rows)
-
-
-def conditions(at, commit, interrupted):
-    print(f"- {at['cpu']}, {at['architecture']}, {at['cpus_online']} processors, {at['cpus_usable']} usable"
-          f"{' (a virtual machine)' if at['virtual'] else ''}; {at['kernel']}; clock source {at['clock_source']}, "
-          f"{at['clock_read_ns']:.0f} ns a read.")
-    print(f"- {at['build']}{', commit ' + commit if commit else ''}; {at['date']}; load {at['load']:.2f} at the start.")
-    print(f"- Client on processor {at['client_cpu']}, worker on {at['worker_cpu']}: {at['cpu_relation']}. Parts idle and "
-          "workers are not pinned.")
-    print("- Contenders are processes of their own and take turns in short slices; ratios are medians of the ratios of\n"
-          "  neighbouring slices, in brackets the 10th to the 90th percentile. p99 needs 100 samples beyond it."
-          f"{' The run was INTERRUPTED.' if interrupted else ''}\n")
+from section import machine, parts, siblings, spread, table, time, write
 
 
 def parked(part):
@@ -123,30 +82,18 @@ def batch(part):
 PARTS = {"parked": parked, "busy": busy, "gaps": gaps, "idle": idle, "workers": workers, "batch": batch}
 
 
-def noise(part):
-    if part["noisy"]:
-        print(f"**Noisy**: others used {part['busy_before']:.0%} of the processors just before, {part['stolen']:.1%} of the "
-              f"time was stolen, load {part['load']:.1f}.\n")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("json", type=Path)
-    parser.add_argument("--commit")
-    parser.add_argument("--plot", help="path of the plot as docs/results.md should link it")
-    at = parser.parse_args()
-    whole = json.loads(at.json.read_text())
-    print("## Waiting\n\n`rask bench wake`; this section is written by `bench/wake_results.py` from its JSON.\n")
-    conditions(whole["conditions"], at.commit, whole["interrupted"])
-    for name, part in whole["parts"].items():
-        print(f"### {name.capitalize()}\n")
-        noise(part)
-        PARTS[name](part)
-        if name == "gaps" and at.plot:
-            print(f"![latency and processor time against the gap]({at.plot})\n")
-        verdicts(part)
-    return 0
+def section(whole, at):
+    here = whole["conditions"]
+    print("`rask bench wake`; this section is written by `bench/wake_results.py` from its JSON.\n")
+    machine(here, at.commit)
+    print(f"- Client on processor {here['client_cpu']}, worker on {here['worker_cpu']}: {here['cpu_relation']}{siblings(here)}. "
+          "Parts idle and workers are not pinned.")
+    print("- Contenders are processes of their own and take turns in short slices; ratios are medians of the ratios of\n"
+          "  neighbouring slices, in brackets the 10th to the 90th percentile. p99 needs 100 samples beyond it."
+          f"{' The run was INTERRUPTED.' if whole['interrupted'] else ''}\n")
+    pictures = {"gaps": (at.plot, "latency and processor time against the gap")}
+    parts(whole, PARTS, pictures)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(__file__, __doc__, "waiting", "Waiting", section))

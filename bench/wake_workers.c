@@ -20,7 +20,7 @@ struct pools {
     struct rk_series ratios[LOADS][POOLS]; /* to 2 workers, round by round */
 };
 
-static int start(struct rk_wake *wake)
+static int start(struct rk_suite *wake)
 {
     static char names[POOLS][16];
     int code = RK_EXIT_OK;
@@ -34,17 +34,17 @@ static int start(struct rk_wake *wake)
                                             .in_flight = DEPTH,
                                             .client_cpu = -1,
                                             .worker_cpu = -1};
-        code = rk_wake_add(wake, &plan);
+        code = rk_suite_add(wake, &plan);
     }
     return code;
 }
 
-static int round_of(struct rk_wake *wake, struct pools *pools, uint32_t load, uint64_t slice_ns)
+static int round_of(struct rk_suite *wake, struct pools *pools, uint32_t load, uint64_t slice_ns)
 {
     const struct rk_runner_order order = {
         .verb = RK_RUN_PIPELINE, .duration_ns = slice_ns, .depth = DEPTH, .sessions = clients[load]};
     for (uint32_t i = 0; i < POOLS; i++) {
-        int code = rk_wake_run(wake, i, &order);
+        int code = rk_suite_run(wake, i, &order);
         if (code != RK_EXIT_OK) return code;
     }
     for (uint32_t i = 0; i < POOLS; i++) {
@@ -54,51 +54,50 @@ static int round_of(struct rk_wake *wake, struct pools *pools, uint32_t load, ui
     return RK_EXIT_OK;
 }
 
-static void report_one(struct rk_wake *wake, struct pools *pools, uint32_t load, uint32_t i, json_t *list)
+static void report_one(struct rk_suite *wake, struct pools *pools, uint32_t load, uint32_t i, json_t *list)
 {
     struct rk_series *rates = &pools->rates[load][i];
     json_t *one = json_object();
     json_object_set_new(one, "clients", json_integer(clients[load]));
     json_object_set_new(one, "workers", json_integer(workers[i]));
-    json_object_set_new(one, "calls_per_s", rk_wake_spread(rates));
-    json_object_set_new(one, "to_2_workers", rk_wake_spread(&pools->ratios[load][i]));
+    json_object_set_new(one, "calls_per_s", rk_suite_spread(rates));
+    json_object_set_new(one, "to_2_workers", rk_suite_spread(&pools->ratios[load][i]));
     json_array_append_new(list, one);
-    rk_wake_print(wake, "  %7u %8u %9.3f M   (%.3f .. %.3f) %10.2f\n", clients[load], workers[i],
-                  rk_series_percentile(rates, 50) / 1e6, rk_series_percentile(rates, 10) / 1e6,
-                  rk_series_percentile(rates, 90) / 1e6, rk_series_percentile(&pools->ratios[load][i], 50));
+    rk_suite_print(wake, "  %7u %8u %9.3f M   (%.3f .. %.3f) %10.2f\n", clients[load], workers[i],
+                   rk_series_percentile(rates, 50) / 1e6, rk_series_percentile(rates, 10) / 1e6,
+                   rk_series_percentile(rates, 90) / 1e6, rk_series_percentile(&pools->ratios[load][i], 50));
 }
 
-static void report(struct rk_wake *wake, struct pools *pools, json_t *verdicts)
+static void report(struct rk_suite *wake, struct pools *pools, json_t *verdicts)
 {
     char what[96];
     json_t *list = json_array();
-    rk_wake_print(wake, "\nworkers: echo of 32 bytes, %u in flight per client, hybrid, not pinned, %u processors\n",
-                  DEPTH, wake->environment.cpus_usable);
-    rk_wake_print(wake, "  %7s %8s %11s   %16s %10s\n", "clients", "workers", "calls/s", "", "to 2");
+    rk_suite_print(wake, "\nworkers: echo of 32 bytes, %u in flight per client, hybrid, not pinned, %u processors\n",
+                   DEPTH, wake->environment.cpus_usable);
+    rk_suite_print(wake, "  %7s %8s %11s   %16s %10s\n", "clients", "workers", "calls/s", "", "to 2");
     for (uint32_t load = 0; load < LOADS; load++) {
         for (uint32_t i = 0; i < POOLS; i++) report_one(wake, pools, load, i, list);
         snprintf(what, sizeof what, "%u client%s: throughput of 64 workers / of 2", clients[load],
                  clients[load] == 1 ? "" : "s");
-        rk_wake_verdict(wake, verdicts, what, rk_series_percentile(&pools->ratios[load][POOLS - 1], 50), false, TARGET);
+        rk_suite_verdict(wake, verdicts, what, rk_series_percentile(&pools->ratios[load][POOLS - 1], 50), false,
+                         TARGET);
     }
     json_object_set_new(wake->out, "pools", list);
 }
 
-int rk_wake_workers(struct rk_wake *wake)
+int rk_wake_workers(struct rk_suite *wake)
 {
     static struct pools pools;
     json_t *verdicts = json_array();
-    uint64_t duration_ns = wake->end_ns - wake->start_ns, room_ns = duration_ns / POOLS / LOADS / 3;
+    uint64_t room_ns = (wake->end_ns - wake->start_ns) / POOLS / LOADS / 3;
     pools = (struct pools){.rates = {{{.count = 0}}}};
     json_object_set_new(wake->out, "verdicts", verdicts);
     int code = start(wake);
-    /* Starting the pools takes a while of its own. */
-    wake->start_ns = rask_now_ns();
-    wake->end_ns = wake->start_ns + duration_ns;
-    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 1 || rk_wake_goes_on(wake)); round++)
+    rk_suite_begin(wake);
+    for (uint32_t round = 0; code == RK_EXIT_OK && (round < 1 || rk_suite_goes_on(wake)); round++)
         for (uint32_t load = 0; load < LOADS && code == RK_EXIT_OK; load++)
             code = round_of(wake, &pools, load, room_ns < SLICE_NS ? room_ns : SLICE_NS);
-    rk_wake_stop_all(wake);
+    rk_suite_stop_all(wake);
     if (code == RK_EXIT_OK) report(wake, &pools, verdicts);
     for (uint32_t load = 0; load < LOADS; load++)
         for (uint32_t i = 0; i < POOLS; i++) {

@@ -300,12 +300,9 @@ void rask_close(struct rask *s)
 {
     if (s == NULL) return;
     bool forked = s->fork_guard != NULL && rk_session_forked(s);
-    if (!forked) {
-        drop_views(&s->tickets);
-        if (s->streams != NULL) drop_views(&s->streams->answers);
-    }
+    if (!forked) drop_views(&s->tickets);
+    rk_streams_destroy(s, forked);
     drop_arena(s, forked);
-    rk_streams_destroy(s);
     rk_leases_destroy(s);
     free(s->upcalls);
     rk_events_finish(s, !forked);

@@ -56,7 +56,7 @@ struct rk_lane *rk_dispatch_choose(struct rask *s)
         if (!rk_lane_moves(lane)) continue;
         left--;
         uint32_t load = rk_lane_load(lane);
-        if (load >= lane->window || (best != NULL && load >= rk_lane_load(best))) continue;
+        if (!rk_lane_window_open(lane) || (best != NULL && load >= rk_lane_load(best))) continue;
         best = lane;
         best_at = at;
         if (load == 0) break;
@@ -234,8 +234,10 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
     return false;
 }
 
-struct rk_lane *rk_dispatch_lane_to(struct rask *s, uint32_t worker)
+struct rk_lane *rk_dispatch_choose_for(struct rask *s, uint32_t number)
 {
+    if (number == 0) return rk_dispatch_choose(s);
+    uint32_t worker = number - 1;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (lane->worker == worker && !lane->broken && !lane->leaving) return lane;

@@ -60,20 +60,23 @@ static bool take(struct rask *s, struct rk_lane *lane, const struct rk_side_slot
         }
         if (found != RK_TAKING_REPLY) return false;
     }
-    struct rk_ticket *answer = stream->closed ? NULL : rk_answer_add(stream, user_data);
-    if (answer == NULL) {
+    if (stream->closed) {
         if (view.block != RK_BLOCK_NONE) refuse_block(lane, &view);
         return true;
     }
+    struct rk_answer *answer = rk_answer_add(stream, user_data);
+    if (answer == NULL) return false;
+    answer->status = RASK_OK;
+    answer->code = 0;
     answer->executed = RASK_EXECUTED_YES;
-    answer->response_length = length;
+    answer->length = length;
+    answer->data = answer->bytes;
     if (view.block == RK_BLOCK_NONE) {
         memcpy(answer->bytes, slot->payload.bytes, sizeof answer->bytes);
         return true;
     }
-    answer->response = view.data;
-    answer->response_block = view.block;
-    answer->response_generation = view.generation;
+    answer->data = view.data;
+    answer->view = view;
     answer->view_of = lane->mapped;
     lane->mapped->references++;
     return true;
@@ -84,7 +87,7 @@ static bool has_its_fill(struct rask *s, struct rk_lane *lane, const struct rk_s
 {
     uint64_t user_data;
     const struct rask_stream *stream = stream_of(s, lane, slot, &user_data);
-    return stream != NULL && stream->answers.count >= stream->options.queue_max;
+    return stream != NULL && stream->waiting_answers >= stream->options.queue_max;
 }
 
 bool rk_emissions_wait(const struct rask *s, const struct rk_lane *lane)

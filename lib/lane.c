@@ -181,21 +181,22 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
     uint32_t next = rk_load_relaxed(&slot->next);
     uint32_t generation = rk_load_relaxed(&slot->ticket);
     uint32_t length = rk_load_relaxed(&slot->length);
-    bool reply = (kind == RK_RESPONSE_REPLY || kind == RK_RESPONSE_QUIET) && status < 32 &&
+    bool known = (whole_kind & ~(uint32_t)(RK_RESPONSE_KIND_BITS | RK_RESPONSE_LEASED)) == 0;
+    bool reply = known && (kind == RK_RESPONSE_REPLY || kind == RK_RESPONSE_QUIET) && status < 32 &&
                  (REPLY_STATUSES >> status & 1) && index != RK_HOLE;
     lane->lease = RK_LEASE_NONE;
-    if (position >= lane->position || next > lane->mask || (!reply && kind != RK_RESPONSE_SKIPPED))
-        return broken(lane, kind, status, next, generation);
+    if (position >= lane->position || next > lane->mask || (!reply && whole_kind != RK_RESPONSE_SKIPPED))
+        return broken(lane, whole_kind, status, next, generation);
     if (index == RK_HOLE) {
         lane->holes--;
         rk_lane_passed(lane, next);
         return RK_TAKING_HOLE;
     }
     struct rk_ticket *ticket = *out = &tickets->table[index];
-    if (generation != (uint32_t)(ticket->id >> 32)) return broken(lane, kind, status, next, generation);
-    if (!reply && !(ticket->flags & RK_TICKET_MARKED)) return broken(lane, kind, status, next, generation);
+    if (generation != (uint32_t)(ticket->id >> 32)) return broken(lane, whole_kind, status, next, generation);
+    if (!reply && !(ticket->flags & RK_TICKET_MARKED)) return broken(lane, whole_kind, status, next, generation);
     bool only_streams = kind == RK_RESPONSE_QUIET || (reply && status == RASK_CANCELLED);
-    if (only_streams && !(ticket->wishes & RK_WISH_STREAM)) return broken(lane, kind, status, next, generation);
+    if (only_streams && !(ticket->wishes & RK_WISH_STREAM)) return broken(lane, whole_kind, status, next, generation);
     if (kind == RK_RESPONSE_QUIET) {
         ticket->wishes |= RK_WISH_QUIET;
         length = 0;

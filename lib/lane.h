@@ -54,6 +54,7 @@ struct rk_lane {
     uint32_t mask;
     uint32_t slot;   /* of the next request, already announced */
     uint32_t window; /* how many dispatch allows, at most mask + 1 - RK_SLOTS_SPARE */
+    uint32_t items;  /* positions that hold tickets of streams: the window is for the others */
     uint16_t index;
     uint8_t state;
     bool broken;  /* the worker broke the rules */
@@ -78,7 +79,8 @@ struct rk_lane {
     bool upcall_due;               /* one waits to be run (upcall.c) */
     bool full;                     /* the next emission is for a stream that has its fill of answers */
     uint64_t upcall_seen;          /* sequence of the last one */
-    uint32_t answer_block;         /* request block of the answer to it that the worker may still read */
+    uint32_t answer_block;         /* request block of the answer to it: the worker may read it until ... */
+    uint64_t answer_position;      /* ... the response at this position */
     uint64_t emissions;            /* taken (emission.c) */
     struct rk_lane_leases *leases; /* lease.c: NULL until the first */
     uint32_t lease;                /* of the response taken last: its word, RK_LEASE_NONE: none */
@@ -124,10 +126,17 @@ static inline bool rk_lane_moves(const struct rk_lane *lane)
     return !lane->broken && !lane->leaving && !lane->upcalling && !(lane->stuck && rk_lane_load(lane) > 0);
 }
 
+/** Has the window room for another request, of no stream? */
+static inline bool rk_lane_window_open(const struct rk_lane *lane)
+{
+    uint32_t load = rk_lane_load(lane);
+    return load - lane->items < lane->window && load <= lane->mask - RK_SLOTS_SPARE;
+}
+
 /** Has dispatch room for another request there? */
 static inline bool rk_lane_takes_more(const struct rk_lane *lane)
 {
-    return rk_lane_load(lane) < lane->window && rk_lane_moves(lane);
+    return rk_lane_window_open(lane) && rk_lane_moves(lane);
 }
 
 static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, uint64_t position)

@@ -6,9 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/** Generations count from 1 in so many bits, as in workers/leases.c. */
-#define GENERATION_MASK 0xffffffu
-
 static struct rk_leases *table(struct rask *s)
 {
     if (s->leases == NULL) s->leases = calloc(1, sizeof *s->leases);
@@ -75,7 +72,7 @@ static bool has_ended(const struct rk_lane *lane, uint32_t index)
 {
     /* SYNC R16 acquire: pairs with rk_lease_end */
     uint32_t said = rk_load_acquire(&lane->header->lease_ended[index]);
-    return ((said - lane->leases->entry[index].generation) & GENERATION_MASK) <= GENERATION_MASK / 2;
+    return (int32_t)(said - lane->leases->entry[index].generation) >= 0;
 }
 
 void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)

@@ -33,7 +33,8 @@ static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
 
 static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
 {
-    if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE)) rk_upcall_forget_answer(s, lane);
+    if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
+        rk_upcall_forget_answer(s, lane);
     if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE))
         rk_lease_begin(s, lane, ticket); /* breaks the lane if it is nonsense */
     rk_ticket_let_go(s, ticket);

@@ -197,8 +197,8 @@ void rk_dispatch_backlog(struct rask *s);
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
 /** The lane's worker takes nothing new: what it has not started goes elsewhere. */
 void rk_dispatch_leave(struct rask *s, struct rk_lane *lane);
-/** The lane of this worker; NULL: there is none yet, it was asked for if the worker serves. */
-struct rk_lane *rk_dispatch_lane_to(struct rask *s, uint32_t worker);
+/** The same for the n-th worker only, from 1; 0: whichever. NULL also while it has no lane, which is then asked for. */
+struct rk_lane *rk_dispatch_choose_for(struct rask *s, uint32_t number);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 
@@ -251,7 +251,9 @@ void rk_request_block_free(struct rask *s, struct rk_ticket *ticket);
 static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
 {
     ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
-    if (RK_UNLIKELY(ticket->flags & RK_TICKET_SPECIAL) && (ticket->wishes & RK_WISH_KEY)) rk_key_unbound(s, ticket);
+    if (RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL))) return;
+    if (ticket->wishes & RK_WISH_KEY) rk_key_unbound(s, ticket);
+    if (ticket->wishes & RK_WISH_STREAM) s->lanes[ticket->lane].items--;
 }
 
 /* wait.c */

@@ -40,14 +40,19 @@
     X(WORKER_PARKED, WORKER, "worker announced its sleep")                  \
     X(WORKER_BARRIER, WORKER, "worker's barrier before the second look")    \
     X(WORKER_AWAKE, WORKER, "worker withdrew the announcement")             \
-    X(EMISSION_FIELDS, WORKER, "emission written, not published")           \
-    X(EMISSION_SEQUENCE, WORKER, "emission published")                      \
-    X(UPCALL_FIELDS, WORKER, "upcall written, not published")               \
-    X(UPCALL_SEQUENCE, WORKER, "upcall published")                          \
-    X(ANSWER_FIELDS, CLIENT, "answer to an upcall written, not published")  \
-    X(ANSWER_SEQUENCE, CLIENT, "answer to an upcall published")             \
-    X(LEASE_ENDED, WORKER, "end of a lease told, not yet counted")          \
-    X(BUMPED, BOTH, "peer's bell bumped, peer not yet woken")
+    X(BUMPED, BOTH, "peer's bell bumped, peer not yet woken")               \
+    RK_FLOW_STEPS(X)
+
+/* Those of streams, upcalls and leases. */
+#define RK_FLOW_STEPS(X)                                                   \
+    X(EMISSION_FIELDS, WORKER, "emission written, not published")          \
+    X(EMISSION_SEQUENCE, WORKER, "emission published")                     \
+    X(UPCALL_FIELDS, WORKER, "upcall written, not published")              \
+    X(UPCALL_SEQUENCE, WORKER, "upcall published")                         \
+    X(ANSWER_FIELDS, CLIENT, "answer to an upcall written, not published") \
+    X(ANSWER_SEQUENCE, CLIENT, "answer to an upcall published")            \
+    X(LEASE_ENDED, WORKER, "end of a lease told, not yet counted")
+#define RK_FLOW_STEPS_FIRST RK_STEP_EMISSION_FIELDS
 
 #define RK_STEP_AS_ENUM(name, side, what) RK_STEP_##name,
 enum rk_step { RK_STEPS(RK_STEP_AS_ENUM) RK_STEP_COUNT };

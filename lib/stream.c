@@ -10,10 +10,7 @@
 static int create_table(struct rask *s)
 {
     struct rk_streams *streams = calloc(1, sizeof *streams);
-    if (streams == NULL || rk_answers_init(streams) != 0) {
-        free(streams);
-        return rk_error(-ENOMEM, "out of memory for streams");
-    }
+    if (streams == NULL) return rk_error(-ENOMEM, "out of memory for streams");
     s->streams = streams;
     return 0;
 }
@@ -40,8 +37,11 @@ static int check_options(const struct rask *s, const struct rask_stream_options 
     if (full->worker > s->workers)
         return rk_error(-EINVAL, "stream options: worker is %u: there are %u", full->worker, s->workers);
     if (full->queue_bytes_max == 0) full->queue_bytes_max = RASK_STREAM_BYTES_MAX_DEFAULT;
-    if (full->reserved[0] != 0 || full->reserved[1] != 0 || full->reserved[2] != 0)
+    if (full->reserved0 != 0 || full->reserved[0] != 0 || full->reserved[1] != 0)
         return rk_error(-EINVAL, "stream options: reserved words must be 0");
+    if ((full->flags & ~RASK_STREAM_MORE) != 0)
+        return rk_error(-EINVAL, "stream options: flags is %#x, of which only RASK_STREAM_MORE (%#x) is known",
+                        full->flags, RASK_STREAM_MORE);
     return 0;
 }
 
@@ -71,7 +71,6 @@ static int create(struct rask *s, uint32_t method, const struct rask_stream_opti
     if (stream == NULL) return rk_error(-ENOMEM, "out of memory for a stream");
     *stream = (struct rask_stream){.s = s, .index = index, .method = method, .options = *options};
     rk_list_init(&stream->waiting);
-    rk_list_init(&stream->answers);
     int result = keep_tickets(stream);
     if (result != 0) {
         free(stream);
@@ -158,19 +157,18 @@ void rk_stream_decide(struct rask_stream *stream, uint32_t status, int32_t code)
 
 /* ---- tickets on their way ---------------------------------------------------------------------------------------- */
 
+/** Streams leave a quarter of the ring to other requests. */
 static bool has_room(const struct rk_lane *lane)
 {
-    return lane->state == RK_LANE_IS_OPEN && !lane->broken && rk_lane_load(lane) <= lane->mask - RK_SLOTS_SPARE;
+    return lane->state == RK_LANE_IS_OPEN && !lane->broken && lane->items <= lane->mask / 4 * 3 &&
+           rk_lane_load(lane) <= lane->mask - RK_SLOTS_SPARE;
 }
 
-/** The lane that may have its next ticket; NULL: none for now. The window of other requests does not count for its own lane. */
+/** The lane that may have its next ticket; NULL: none for now. */
 static struct rk_lane *lane_of(struct rask_stream *stream)
 {
     struct rask *s = stream->s;
-    uint32_t worker = stream->options.worker;
-    struct rk_lane *lane = stream->bound ? &s->lanes[stream->lane]
-                           : worker > 0  ? rk_dispatch_lane_to(s, worker - 1)
-                                         : rk_dispatch_choose(s);
+    struct rk_lane *lane = stream->bound ? &s->lanes[stream->lane] : rk_dispatch_choose_for(s, stream->options.worker);
     return lane != NULL && has_room(lane) ? lane : NULL;
 }
 
@@ -181,6 +179,7 @@ static void bind(struct rask_stream *stream, struct rk_lane *lane, struct rk_tic
         stream->lane = lane->index;
         stream->open_position = lane->position;
     }
+    lane->items++;
     rk_dispatch_bind(stream->s, lane, ticket);
 }
 
@@ -376,13 +375,6 @@ void rk_streams_end(struct rask *s, bool all, uint32_t status)
         if (s->streams->at[i] != NULL && (all || !s->streams->at[i]->bound)) die(s->streams->at[i], status, 0);
 }
 
-void rk_streams_shutdown(struct rask *s)
-{
-    rk_streams_end(s, false, RASK_SHUTDOWN);
-    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
-        if (s->streams->at[i] != NULL) rk_stream_cut(s->streams->at[i], RASK_SHUTDOWN, 0);
-}
-
 uint32_t rk_streams_count(const struct rask *s)
 {
     uint32_t count = 0;
@@ -398,11 +390,11 @@ uint64_t rk_streams_backlog(const struct rask *s)
     return sum;
 }
 
-void rk_streams_destroy(struct rask *s)
+void rk_streams_destroy(struct rask *s, bool forked)
 {
     if (s->streams == NULL) return;
     while (s->streams->all != NULL) rk_stream_forget(s->streams->all);
-    rk_tickets_finish(&s->streams->answers);
+    rk_answers_destroy(s->streams, forked);
     free(s->streams);
     s->streams = NULL;
 }

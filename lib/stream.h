@@ -48,7 +48,9 @@ struct rask_stream {
     uint64_t reserved; /* items in the caller's hands */
     uint64_t reserved_bytes;
     uint64_t answered;
-    struct rk_ticket_list answers; /* of s->streams->answers */
+    struct rk_answer *first_answer; /* not taken by the caller yet */
+    struct rk_answer *last_answer;
+    uint32_t waiting_answers;
     uint32_t status;
     int32_t code;
     bool decided;             /* status and code are final */
@@ -56,10 +58,30 @@ struct rask_stream {
     struct rask_stream *previous;
 };
 
+/** An answer that is not taken, or that the caller holds (answers.c). */
+struct rk_answer {
+    uint8_t bytes[RASK_INLINE_BYTES];
+    uint64_t id; /* generation << 32 | index */
+    uint64_t user_data;
+    const void *data; /* in place, or `bytes` */
+    uint32_t length;
+    int32_t code;
+    uint8_t status;
+    uint8_t executed;
+    bool held; /* by the caller */
+    struct rk_view view;
+    struct rk_responses *view_of; /* NULL: nothing to give back */
+    struct rk_answer *next;       /* of its stream, or spare */
+};
+
+#define RK_ANSWER_CHUNKS 4096u
+
 struct rk_streams {
     struct rask_stream *at[RASK_STREAMS_MAX]; /* open ones by index */
     struct rask_stream *all;
-    struct rk_tickets answers; /* answers.c */
+    struct rk_answer *spare;
+    struct rk_answer *chunk[RK_ANSWER_CHUNKS];
+    uint32_t chunks;
 };
 
 static inline struct rask_stream *rk_stream_of(const struct rask *s, const struct rk_ticket *ticket)
@@ -89,8 +111,8 @@ uint32_t rk_streams_count(const struct rask *s);
 uint64_t rk_streams_backlog(const struct rask *s);
 /** Memory of a stream that is over. */
 void rk_stream_forget(struct rask_stream *stream);
-/** Memory of all streams goes. */
-void rk_streams_destroy(struct rask *s);
+/** Memory of all streams goes; in a forked child there is nothing mapped. */
+void rk_streams_destroy(struct rask *s, bool forked);
 /** Status and code, once. */
 void rk_stream_decide(struct rask_stream *stream, uint32_t status, int32_t code);
 /** A ticket goes on its way. */
@@ -114,14 +136,17 @@ void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket);
 
 /* answers.c */
 #define RK_ANSWER_BIT 0x80000000u /* in the low half of an answer's number */
-int rk_answers_init(struct rk_streams *streams);
-/** One more answer of `stream`; NULL: so many were never asked for. */
-struct rk_ticket *rk_answer_add(struct rask_stream *stream, uint64_t user_data);
+/** One more answer of `stream`. NULL: no memory, and the session has ended. */
+struct rk_answer *rk_answer_add(struct rask_stream *stream, uint64_t user_data);
 /** The outcome of an item becomes an answer. */
 void rk_answer_from(struct rask_stream *stream, struct rk_ticket *item);
+/** The oldest goes to the caller. False: there is none. */
+bool rk_answer_take(struct rask_stream *stream, struct rask_completion *out);
 /** Release by number; and what was not taken. */
 void rk_answer_release(struct rask *s, uint64_t id);
 void rk_answers_drop(struct rask_stream *stream);
+/** All memory, views that somebody holds included; in a forked child there is nothing mapped. */
+void rk_answers_destroy(struct rk_streams *streams, bool forked);
 
 /* emission.c */
 /** Take in the emissions of the lane's oldest request: until its stream has its fill, or `all` of them. False: some are left, or

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the owner of a stream does with it: items in, answers out, its end; see <rask/stream.h>. */
+#include "batch.h"
 #include "error.h"
+#include "events.h"
 #include "stream.h"
 #include "upcall.h"
 #include <errno.h>
@@ -33,7 +35,7 @@ static int backlog_full(const struct rask_stream *stream)
 
 static int answers_wait(const struct rask_stream *stream)
 {
-    return rk_error(-EAGAIN, "%u answers of the stream wait (queue_max %u): take them first", stream->answers.count,
+    return rk_error(-EAGAIN, "%u answers of the stream wait (queue_max %u): take them first", stream->waiting_answers,
                     stream->options.queue_max);
 }
 
@@ -111,14 +113,18 @@ static int reserve_in_backlog(struct rask_stream *stream, const struct wanted *w
     if (memory > stream->options.queue_bytes_max)
         return rk_error(-EMSGSIZE, "an item of %zu bytes takes %llu of memory, queue_bytes_max is %llu", bytes,
                         (unsigned long long)memory, (unsigned long long)stream->options.queue_bytes_max);
-    if (RK_UNLIKELY(!has_room(stream, memory))) rk_progress(stream->s);
+    if (RK_UNLIKELY(!has_room(stream, memory))) {
+        rk_batch_flush(stream->s);
+        rk_progress(stream->s);
+        if (!takes_items(stream)) return has_ended(stream);
+    }
     while (RK_UNLIKELY(!has_room(stream, memory))) {
-        if (stream->answers.count >= stream->options.queue_max) return answers_wait(stream);
+        if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
         int result = make_room(stream, deadline_ns);
         if (result != 0) return result;
         if (!takes_items(stream)) return has_ended(stream);
     }
-    if (RK_UNLIKELY(stream->answers.count >= stream->options.queue_max)) return answers_wait(stream);
+    if (RK_UNLIKELY(stream->waiting_answers >= stream->options.queue_max)) return answers_wait(stream);
     return reserve(stream, wanted, deadline_ns, ticket);
 }
 
@@ -179,6 +185,17 @@ void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket)
     ticket->wishes = 0;
 }
 
+/** With others before or after it whose worker is woken once. */
+static void send_in_batch(struct rask_stream *stream, struct rk_ticket *ticket, bool more)
+{
+    struct rask *s = stream->s;
+    rk_batch_open(s);
+    rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    rk_batch_close(s);
+    if (!more) rk_batch_flush(s);
+    if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
+}
+
 /** Send a reservation that was checked. */
 static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t length)
 {
@@ -198,9 +215,13 @@ static void submit(struct rask_stream *stream, struct rk_ticket *ticket, size_t 
     if (RK_UNLIKELY(stream->phase == RK_STREAM_IDLE)) rk_stream_begin(stream);
     stream->sent++;
     stream->backlog++;
-    /* SYNC R17 relaxed: a figure */
+    /* SYNC R17 relaxed store: a figure */
     rk_store_relaxed(&s->header->sent[stream->index], ++stream->announced);
-    rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
+    bool more = (stream->options.flags & RASK_STREAM_MORE) != 0;
+    if (RK_UNLIKELY(more || s->wakes_held > 0))
+        send_in_batch(stream, ticket, more);
+    else
+        rk_stream_send(stream, ticket, RK_REQUEST_ITEM);
 }
 
 static struct rk_ticket *reservation(const struct rask_stream *stream, const struct rask_request *item)
@@ -251,28 +272,15 @@ int rask_stream_end(struct rask_stream *stream)
     if (!takes_items(stream)) return has_ended(stream);
     if (stream->phase == RK_STREAM_IDLE) rk_stream_begin(stream);
     rk_stream_send_control(stream, RK_REQUEST_END);
+    rk_batch_flush(stream->s);
     return 0;
 }
 
 /** What is there goes to the caller. */
 static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
 {
-    struct rk_tickets *answers = &stream->s->streams->answers;
-    struct rk_ticket *answer;
     uint32_t count = 0;
-    while (count < max && (answer = rk_list_first(answers, &stream->answers)) != NULL) {
-        rk_list_remove(answers, &stream->answers, answer);
-        answer->state = RK_TICKET_HELD;
-        out[count++] = (struct rask_completion){
-            .ticket = answer->id | RK_ANSWER_BIT,
-            .user_data = answer->user_data,
-            .data = answer->response,
-            .length = answer->response_length,
-            .status = answer->status,
-            .code = answer->code,
-            .executed = answer->executed,
-        };
-    }
+    while (count < max && rk_answer_take(stream, &out[count])) count++;
     if (count > 0 && stream->bound) stream->s->lanes[stream->lane].full = false;
     return count;
 }
@@ -280,7 +288,7 @@ static uint32_t take_listed(struct rask_stream *stream, struct rask_completion *
 int rask_stream_take(struct rask_stream *stream, struct rask_completion *out, uint32_t max)
 {
     if (rk_session_forked(stream->s)) return rk_session_refuse_child();
-    if (stream->answers.count < max && stream->phase != RK_STREAM_OVER) rask_poll(stream->s, NULL, 0);
+    if (stream->waiting_answers < max && stream->phase != RK_STREAM_OVER) rask_poll(stream->s, NULL, 0);
     return (int)take_listed(stream, out, max);
 }
 
@@ -295,7 +303,7 @@ int rask_stream_wait(struct rask_stream *stream, struct rask_completion *out, ui
         if (stream->phase <= RK_STREAM_RUNNING && stream->held == 0)
             return rk_error(-ENODATA, "nothing was sent that could be answered");
         int result = wait_once(stream, deadline_ns);
-        if (result == -ETIMEDOUT && (stream->answers.count > 0 || stream->phase == RK_STREAM_OVER)) continue;
+        if (result == -ETIMEDOUT && (stream->waiting_answers > 0 || stream->phase == RK_STREAM_OVER)) continue;
         if (result != 0) return result;
     }
 }
@@ -322,7 +330,7 @@ int rask_stream_state(const struct rask_stream *stream, struct rask_stream_state
         .processed = stream->processed,
         .dropped = stream->dropped,
         .answers = stream->answered,
-        .waiting = stream->answers.count,
+        .waiting = stream->waiting_answers,
     };
     return 0;
 }

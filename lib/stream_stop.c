@@ -73,7 +73,7 @@ void rk_stream_cut(struct rask_stream *stream, uint32_t status, int32_t code)
 static void dropped(struct rask_stream *stream, struct rk_ticket *ticket)
 {
     stream->dropped++;
-    /* SYNC R17 relaxed: a figure */
+    /* SYNC R17 relaxed store: a figure */
     rk_store_relaxed(&stream->s->header->sent[stream->index], --stream->announced);
     rk_finish_empty(stream->s, ticket, RASK_CANCELLED, 0);
 }
@@ -103,4 +103,11 @@ bool rk_stream_drop_oldest(struct rask_stream *stream)
     rk_stream_unwait(stream->s, ticket);
     dropped(stream, ticket);
     return true;
+}
+
+void rk_streams_shutdown(struct rask *s)
+{
+    rk_streams_end(s, false, RASK_SHUTDOWN);
+    for (uint32_t i = 0; s->streams != NULL && i < RASK_STREAMS_MAX; i++)
+        if (s->streams->at[i] != NULL) rk_stream_cut(s->streams->at[i], RASK_SHUTDOWN, 0);
 }

@@ -261,6 +261,7 @@ static void run(struct rask *s, struct rk_lane *lane)
     hand.upcall.ticket = ticket->id;
     hand.upcall.user_data = ticket->user_data;
     ticket->flags |= RK_TICKET_SPECIAL; /* its response frees the answer */
+    lane->answer_position = position;
     mapped->references++;
     int code = run_function(s, lane, entry, &hand);
     bool same = lane->mapped == mapped && lane->state == RK_LANE_IS_OPEN;

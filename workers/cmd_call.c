@@ -9,6 +9,7 @@
 #include "input.h"
 #include "json.h"
 #include "options.h"
+#include "session_text.h"
 #include "target.h"
 #include <errno.h>
 #include <rask/rask.h>
@@ -23,8 +24,6 @@
 /* How often a wait looks whether a signal came, and how long a cancelled request may take to say how it ended. */
 #define SLICE_NS 20000000u
 #define SETTLE_NS 20000000u
-/* How long to wait for the file of a crash. */
-#define HINT_NS 200000000u
 
 static const char about[] =
     "Sends one request and prints the response, byte for byte. The request is DATA, standard input when DATA is -,\n"
@@ -147,17 +146,9 @@ static int find_method(struct call *call, struct outcome *outcome)
 {
     int method = rask_method(call->session, call->options.method);
     if (method >= 0) return method;
-    struct rask_info info = {.size = sizeof(info)};
-    const char *name;
-    rask_info(call->session, &info);
-    not_sent(outcome, RK_EXIT_USAGE, rask_status_name(RASK_NO_METHOD), "plugin %s has no method \"%s\"; it has",
-             info.plugin, call->options.method);
-    size_t used = strlen(outcome->error);
-    for (uint32_t id = 0; (name = rask_method_name(call->session, id)); id++) {
-        int n = snprintf(outcome->error + used, sizeof(outcome->error) - used, "%s %s", id ? "," : "", name);
-        if (n < 0 || (size_t)n >= sizeof(outcome->error) - used) break;
-        used += (size_t)n;
-    }
+    char text[sizeof(outcome->error)];
+    rk_no_method_text(call->session, call->options.method, text, sizeof(text));
+    not_sent(outcome, RK_EXIT_USAGE, rask_status_name(RASK_NO_METHOD), "%s", text);
     return method;
 }
 
@@ -206,18 +197,6 @@ static void give_up(struct call *call, uint64_t ticket, int why, struct outcome 
              rask_executed_name(outcome->executed));
 }
 
-/* The way to the faulty line. The file appears when it is complete, usually at once; a full disk keeps it away. */
-static void add_hint(const struct call *call, char *text, size_t bytes)
-{
-    const char *file = rask_crash_file(call->session);
-    uint64_t deadline_ns = rk_deadline_after(HINT_NS);
-    const struct timespec step = rk_timespec(HINT_NS / 100);
-    if (*file == '\0') return;
-    while (access(file, F_OK) < 0 && rask_now_ns() < deadline_ns) nanosleep(&step, NULL);
-    size_t used = strlen(text);
-    if (access(file, F_OK) == 0) snprintf(text + used, bytes - used, "; to see where: rask replay %s --gdb", file);
-}
-
 static void describe(const struct call *call, const struct rask_completion *completion, struct outcome *outcome)
 {
     char *text = outcome->error, signal_text[64];
@@ -236,7 +215,7 @@ static void describe(const struct call *call, const struct rask_completion *comp
         }
         snprintf(text, bytes, "the worker crashed with %s while it had the request; executed: %s",
                  rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
-        add_hint(call, text, bytes);
+        rk_crash_hint(call->session, text, bytes);
         break;
     case RASK_UNAVAILABLE:
         snprintf(text, bytes, "UNAVAILABLE: %s; executed: %s",

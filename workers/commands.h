@@ -7,6 +7,7 @@
 int cmd_reload(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_call(int argc, char **argv);
+int cmd_stream(int argc, char **argv);
 int cmd_methods(int argc, char **argv);
 int cmd_poison(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

@@ -22,7 +22,7 @@ static void count(struct rk_worker *worker, struct rk_served *served, int change
 
 static uint64_t id_of(const struct rk_served *served, uint32_t index)
 {
-    return (uint64_t)served->id << 32 | (served->leases->at[index].generation << 8) | index;
+    return (uint64_t)served->id << 32 | (served->leases->at[index].generation & 0xffffffu) << 8 | index;
 }
 
 /** What is in hand counts as this item. */
@@ -75,7 +75,7 @@ static int host_retain(struct rask_call *call, struct rask_lease *lease)
     uint32_t index = (uint32_t)(held - served->leases->at), generation = held->generation + 1;
     *held = (struct rk_held){.used = true,
                              .serial = serial_of(handling),
-                             .generation = generation & 0xffffffu ? generation & 0xffffffu : 1,
+                             .generation = generation,
                              .item = item_of(handling),
                              .bytes = bytes,
                              .copy = copy};

@@ -18,6 +18,7 @@ static const struct subcommand {
 } subcommands[] = {
     {"run", cmd_run, "supervise workers that serve a plugin"},
     {"call", cmd_call, "send one request and print the response"},
+    {"stream", cmd_stream, "send lines of input as items of one stream, print the answers in order"},
     {"methods", cmd_methods, "list what a supervisor or a plugin offers"},
     {"poison", cmd_poison, "list or forget requests that killed workers"},
     {"check", cmd_check, "say whether a plugin loads, and if not, why"},
@@ -50,6 +51,8 @@ static int show_help(void)
            "  rask call echo 'hello, world' --plugin echo    # one call, with a supervisor of its own\n"
            "  rask run --plugin echo --workers 2 &           # a supervisor that stays\n"
            "  rask call echo 'hello again'                   # a call to it\n"
+           "  seq 0 9 | rask stream consume --plugin consumer --item-interval 50ms --backlog    # items, and their "
+           "backlog\n"
            "  rask bench --duration 1s                       # how fast this machine does it\n");
     return RK_EXIT_OK;
 }
@@ -114,9 +117,8 @@ static int help_command(const char *name)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        rk_complain("a command is missing: run, call, methods, poison, check, replay, crashes, stats, reload, bench or "
-                    "doctor (see "
-                    "\"rask --help\")");
+        rk_complain("a command is missing: run, call, stream, methods, poison, check, replay, crashes, stats, reload, "
+                    "bench or doctor (see \"rask --help\")");
         return RK_EXIT_USAGE;
     }
     const char *name = argv[1];

@@ -54,6 +54,7 @@ struct rk_served {
     uint64_t emissions; /* published */
     uint64_t emissions_taken;
     uint64_t upcalls;                  /* published */
+    bool stuck;                        /* the last one was not answered in time */
     struct rk_served_streams *streams; /* streams.c: NULL until the first */
     struct rk_served_leases *leases;   /* leases.c: NULL until the first */
     bool gone;                         /* its client is: to be dropped when the handler returns */

@@ -90,8 +90,8 @@ static uint64_t backlog_of(const struct rk_served *served, uint32_t index)
 {
     const struct rk_request_header *header = served->request[0].base;
     /* SYNC R17 relaxed: a figure */
-    uint64_t sent = rk_load_relaxed(&header->sent[index]);
-    return sent - served->streams->at[index].processed;
+    uint64_t backlog = rk_load_relaxed(&header->sent[index]) - served->streams->at[index].processed;
+    return backlog <= RASK_STREAM_QUEUE_MAX_LIMIT ? backlog : 0; /* the client says what it likes */
 }
 
 /** What the producer has sent meanwhile, into the sum. */

@@ -80,20 +80,31 @@ static int read_answer(struct rk_handling *handling)
     return result;
 }
 
+/** A caller that does not answer costs its time-out once, until it answers. */
+static int note_stuck(struct rk_served *served, int result)
+{
+    if (result == -ETIMEDOUT) served->stuck = true;
+    return result;
+}
+
 static int ask(struct rk_handling *handling, uint32_t method, size_t bytes, uint64_t timeout_ns)
 {
     struct rk_served *served = handling->served;
     struct rk_asking *asking = &handling->worker->asking;
     if (!handling->takes_upcalls) return -ENOSYS;
     if (bytes > asking->reserved_bytes) return -EINVAL;
-    int result = RK_LIKELY(rk_upcall_answered(served)) ? 0 : rk_caller_wait(handling, answered, true, timeout_ns);
-    if (result != 0) return result; /* stuck since the last one */
+    if (RK_UNLIKELY(!rk_upcall_answered(served))) { /* the last one was given up */
+        if (served->stuck) return -ETIMEDOUT;       /* the caller has had its time */
+        int before = rk_caller_wait(handling, answered, true, timeout_ns);
+        if (before != 0) return note_stuck(served, before);
+    }
+    served->stuck = false;
     if (bytes <= RASK_INLINE_BYTES && asking->block != RK_BLOCK_NONE)
         memcpy(asking->bytes, rk_served_block_data(served, asking->block), bytes);
     rk_upcall_publish(served, handling, method, asking->block, asking->bytes, (uint32_t)bytes);
     if (bytes > RASK_INLINE_BYTES) asking->block = RK_BLOCK_NONE; /* the caller gives it back */
-    result = rk_caller_wait(handling, answered, true, timeout_ns);
-    return result != 0 ? result : read_answer(handling);
+    int result = rk_caller_wait(handling, answered, true, timeout_ns);
+    return result != 0 ? note_stuck(served, result) : read_answer(handling);
 }
 
 static int host_call(struct rask_call *call, uint32_t method, size_t bytes, uint64_t timeout_ns,

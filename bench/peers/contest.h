@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define RK_CONTENDERS_MAX 16u
-#define RK_DEPTHS_MAX RK_RUNNER_SERIES_MAX
+#define RK_DEPTHS_MAX 8u /* a series of a runner each */
 #define RK_SIZES_MAX 8u
 #define RK_CONTESTS_MAX (2 * RK_SIZES_MAX + 1)
 

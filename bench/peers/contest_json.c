@@ -4,7 +4,7 @@
 #include "contest.h"
 #include "distribution.h"
 #include "exit_codes.h"
-#include "wake.h"
+#include "suite.h"
 #include <ctype.h>
 #include <stdio.h>
 
@@ -28,9 +28,9 @@ static json_t *entry_json(struct rk_entry *entry)
     json_t *out = json_object();
     double p50_ns = rk_entry_p50_ns(entry);
     json_object_set_new(out, "in_flight", json_integer(entry->depth));
-    json_object_set_new(out, "ns_per_call", rk_wake_spread(&entry->p50_ns));
+    json_object_set_new(out, "ns_per_call", rk_suite_spread(&entry->p50_ns));
     json_object_set_new(out, "calls_per_s", json_real(p50_ns > 0 ? 1e9 / p50_ns : 0));
-    json_object_set_new(out, "ratio_to_rask", rk_wake_spread(&entry->ratio));
+    json_object_set_new(out, "ratio_to_rask", rk_suite_spread(&entry->ratio));
     json_object_set_new(out, "calls", json_integer((json_int_t)entry->calls));
     json_object_set_new(out, "cpu_ns_per_call", json_real(entry->cpu_ns / (double)entry->calls));
     if (entry->latencies == NULL) return out;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Tables and verdicts of a contest. See contest.h. */
 #include "contest.h"
+#include "suite.h"
 #include "verdict.h"
-#include "wake.h"
 #include <rask/client.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void print_percentile(const struct rk_entry *entry, double percent)
 {
     char text[32] = "-";
     if (rk_entry_has(entry, percent))
-        rk_wake_time((double)rk_histogram_percentile(entry->latencies, percent), text, sizeof text);
+        rk_suite_time((double)rk_histogram_percentile(entry->latencies, percent), text, sizeof text);
     printf(" %9s", text);
 }
 
@@ -30,7 +30,7 @@ static void print_row(struct rk_contestant *contestant, uint32_t depth, uint32_t
     char time[32], low[16] = "", held[32] = "";
     double p50_ns = rk_entry_p50_ns(entry);
     if (entry->ratio.count == 0) return;
-    rk_wake_time(p50_ns, time, sizeof time);
+    rk_suite_time(p50_ns, time, sizeof time);
     if (entry->depth != depth) snprintf(held, sizeof held, "  (%u in flight)", entry->depth);
     printf("  %-27s %10s", contestant->peer->name, time);
     print_percentile(entry, 99);

@@ -13,8 +13,8 @@
  *
  * Answers come in the order in which the handler made them. An answer is a struct rask_completion: `user_data` is that of
  * the item it was made for, and rask_release() gives it back. They are not seen by rask_poll() and rask_wait_any(), but
- * these bring them in: a program with an event loop calls rask_poll() when rask_fd() is readable, and then takes from its
- * streams.
+ * these bring them in: a program with an event loop calls rask_poll() when rask_fd() is readable, and then takes from each
+ * of its streams until it gets 0. Answers that are left untaken do not keep that descriptor readable.
  *
  * The backlog is what was sent and is not yet processed: one number, known to the producer (rask_stream_state()), to the
  * handler, and to `rask stats`. An item counts as processed when its handler has returned.
@@ -47,19 +47,25 @@ enum rask_stream_policy {
     RASK_STREAM_DROP_NEWEST = 3  /**< forget the new one: they return 1 */
 };
 
+/** Flag of a stream: items follow each other, so a worker that sleeps is not woken for each, but with the next rask_flush(),
+ * rask_poll(), rask_stream_take() or any function that waits, and with the end. A worker that is awake sees them at once. */
+#define RASK_STREAM_MORE 1u
+
 /** Options of a stream. Zero means the default of <rask/limits.h>. Start from RASK_STREAM_OPTIONS_INIT. */
 struct rask_stream_options {
     uint32_t size;      /**< sizeof(struct rask_stream_options) */
     uint32_t policy;    /**< enum rask_stream_policy */
     uint32_t queue_max; /**< backlog in items, and as many answers that were not taken: 1..RASK_STREAM_QUEUE_MAX_LIMIT,
                                    0: RASK_STREAM_QUEUE_MAX_DEFAULT */
+    uint32_t flags;     /**< RASK_STREAM_MORE or 0 */
     uint32_t
-        worker; /**< 0: whichever has the least to do; n: the n-th of rask_info().workers, or its successor when it died
-                               before it saw any of the stream. For programs that spread their sessions themselves */
+        worker; /**< 0: whichever has the least to do. n: the n-th of rask_info().workers, or, when that dies before it
+                               saw any of the stream, its successor: for programs that spread their sessions themselves */
+    uint32_t reserved0; /**< must be 0 */
     uint64_t
         queue_bytes_max; /**< backlog in bytes of memory that its items take: payload blocks (a power of four from 256);
                                    items of up to RASK_INLINE_BYTES take none. 0: RASK_STREAM_BYTES_MAX_DEFAULT */
-    uint64_t reserved[3]; /**< must be 0 */
+    uint64_t reserved[2]; /**< must be 0 */
 };
 #define RASK_STREAM_OPTIONS_INIT                             \
     {                                                        \

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `rask bench wake`: each part, as short as can be, leaves its figures and its verdicts; bad command lines are refused before
  * anything is measured; nothing stays behind. How good the figures are is not looked at. */
-#include "kit.h"
-#include <jansson.h>
+#include "kit_bench.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,91 +19,42 @@ static int clean_up(void **state)
 
 #define WAKE_TEST(name) cmocka_unit_test_setup_teardown(name, kit_set_up, clean_up)
 
-/** Run one part; the object of that part. Standard output must hold nothing but the JSON. */
 static const json_t *run(const char *part)
 {
-    json_error_t error;
-    const struct kit_result *done =
-        kit_rask("bench", "wake", "--part", part, "--duration", "60ms", "--json", "-", NULL);
-    if (done->code != 0) fail_msg("exit code %d: %s", done->code, done->err);
-    assert_non_null(strstr(done->err, part)); /* progress */
-    result = json_loads(done->out, 0, &error);
-    if (result == NULL) fail_msg("no JSON: %s in: %s", error.text, done->out);
-    const json_t *parts = json_object_get(result, "parts");
-    assert_int_equal(json_object_size(parts), 1);
-    const json_t *one = json_object_get(parts, part);
-    assert_true(json_is_object(one));
-    assert_true(json_is_boolean(json_object_get(one, "noisy")));
-    assert_true(json_is_number(json_object_get(json_object_get(result, "conditions"), "cpus_usable")));
-    return one;
-}
-
-/** The number at "a.b.c". */
-static double number(const json_t *at, const char *path)
-{
-    char key[64];
-    const json_t *here = at;
-    for (const char *rest = path; *rest != '\0';) {
-        size_t length = strcspn(rest, ".");
-        snprintf(key, sizeof key, "%.*s", (int)length, rest);
-        here = json_object_get(here, key);
-        rest += length + (rest[length] == '.');
-    }
-    if (!json_is_number(here)) fail_msg("no number %s", path);
-    return json_number_value(here);
-}
-
-static void assert_verdicts(const json_t *part, size_t count)
-{
-    size_t index;
-    const json_t *one, *verdicts = json_object_get(part, "verdicts");
-    assert_int_equal(json_array_size(verdicts), count);
-    json_array_foreach(verdicts, index, one)
-    {
-        assert_true(json_is_string(json_object_get(one, "what")));
-        assert_true(json_is_number(json_object_get(one, "target")));
-        const json_t *value = json_object_get(one, "value"), *reached = json_object_get(one, "reached");
-        if (json_is_null(value)) {
-            assert_true(json_is_null(reached));
-            continue;
-        }
-        double at = json_number_value(value), target = number(one, "target");
-        bool at_most = json_is_true(json_object_get(one, "at_most"));
-        assert_int_equal(json_is_true(reached), at_most ? at <= target : at >= target);
-    }
+    return kit_bench_part(&result, "wake", part, "60ms");
 }
 
 static void test_wake_parked_has_both_sides_on_each_placement(void **state)
 {
     (void)state;
     const json_t *part = run("parked");
-    size_t placements = number(result, "conditions.cpus_usable") > 1 ? 2 : 1;
+    size_t placements = kit_number(result, "conditions.cpus_usable") > 1 ? 2 : 1;
     static const char *const names[] = {"one core", "two cores"};
     for (size_t i = 0; i < placements; i++) {
         const json_t *one = json_object_get(part, names[i]);
-        double rask = number(one, "rask.p50_ns.p50"), futex = number(one, "futex.p50_ns.p50");
+        double rask = kit_number(one, "rask.p50_ns.p50"), futex = kit_number(one, "futex.p50_ns.p50");
         assert_true(rask > 0 && futex > 0);
-        assert_true(number(one, "ratio.p50") > 0 && number(one, "ratio.count") >= 1);
+        assert_true(kit_number(one, "ratio.p50") > 0 && kit_number(one, "ratio.count") >= 1);
         /* A parked round trip sleeps at least once (on one core the other side's sleep may be enough). */
-        assert_true(number(one, "rask.sleeps_per_call") > 0.5);
-        assert_true(number(one, "futex.sleeps_per_call") > 0.5);
+        assert_true(kit_number(one, "rask.sleeps_per_call") > 0.5);
+        assert_true(kit_number(one, "futex.sleeps_per_call") > 0.5);
         const json_t *calls = json_object_get(json_object_get(one, "futex"), "system_calls_per_call");
         assert_true(json_is_null(calls) || (json_number_value(calls) >= 2 && json_number_value(calls) < 6));
     }
-    assert_verdicts(part, placements);
+    kit_assert_verdicts(part, placements);
 }
 
 static void test_wake_busy_compares_with_the_floor_and_with_fences(void **state)
 {
     (void)state;
     const json_t *part = run("busy");
-    assert_true(number(part, "depth_1.p50_ns") > 0 && number(part, "depth_1.floor_p50_ns") > 0);
-    assert_true(number(part, "pipeline.light.p50") > 0 && number(part, "pipeline.fenced.p50") > 0);
-    assert_true(number(part, "pipeline.gain.count") >= 2);
+    assert_true(kit_number(part, "depth_1.p50_ns") > 0 && kit_number(part, "depth_1.floor_p50_ns") > 0);
+    assert_true(kit_number(part, "pipeline.light.p50") > 0 && kit_number(part, "pipeline.fenced.p50") > 0);
+    assert_true(kit_number(part, "pipeline.gain.count") >= 2);
     const json_t *pipeline = json_object_get(part, "pipeline");
     assert_string_equal(json_string_value(json_object_get(pipeline, "barrier_fenced")), "fence");
     assert_string_equal(json_string_value(json_object_get(pipeline, "barrier_light")), "membarrier");
-    assert_verdicts(part, 2);
+    kit_assert_verdicts(part, 2);
 }
 
 static void test_wake_gaps_has_a_cell_per_gap_and_mode(void **state)
@@ -116,17 +66,17 @@ static void test_wake_gaps_has_a_cell_per_gap_and_mode(void **state)
     assert_int_equal(json_array_size(cells), 6 * 3);
     json_array_foreach(cells, index, cell)
     {
-        assert_true(number(cell, "p50_ns") > 0);
-        assert_true(number(cell, "calls") >= 3);
-        assert_true(number(cell, "cpu_ns_per_call.count") >= 1);
+        assert_true(kit_number(cell, "p50_ns") > 0);
+        assert_true(kit_number(cell, "calls") >= 3);
+        assert_true(kit_number(cell, "cpu_ns_per_call.count") >= 1);
         /* A percentile that too few samples back is not given. */
-        if (number(cell, "calls") < 100 * 100) assert_true(json_is_null(json_object_get(cell, "p99_ns")));
+        if (kit_number(cell, "calls") < 100 * 100) assert_true(json_is_null(json_object_get(cell, "p99_ns")));
     }
-    assert_true(number(part, "spin_budget_ns") >= 0);
+    assert_true(kit_number(part, "spin_budget_ns") >= 0);
     /* One verdict for a gap under the budget, two for one above. */
     size_t verdicts = json_array_size(json_object_get(part, "verdicts"));
     assert_true(verdicts >= 6 && verdicts <= 12);
-    assert_verdicts(part, verdicts);
+    kit_assert_verdicts(part, verdicts);
 }
 
 static void test_wake_idle_counts_every_process(void **state)
@@ -136,12 +86,12 @@ static void test_wake_idle_counts_every_process(void **state)
     const json_t *part = run("idle");
     for (size_t i = 0; i < 2; i++) {
         const json_t *pool = json_object_get(part, modes[i]);
-        assert_true(number(pool, "processes") == 1 + 64 + 1);
-        assert_true(number(pool, "lanes_open") >= 64);
-        assert_true(number(pool, "idle_s") > 0);
-        assert_true(number(pool, "cpu_ticks_s") >= 0 && number(pool, "wakeups") >= 0);
+        assert_true(kit_number(pool, "processes") == 1 + 64 + 1);
+        assert_true(kit_number(pool, "lanes_open") >= 64);
+        assert_true(kit_number(pool, "idle_s") > 0);
+        assert_true(kit_number(pool, "cpu_ticks_s") >= 0 && kit_number(pool, "wakeups") >= 0);
     }
-    assert_verdicts(part, 2);
+    kit_assert_verdicts(part, 2);
 }
 
 static void test_wake_workers_has_every_pool_under_both_loads(void **state)
@@ -153,10 +103,10 @@ static void test_wake_workers_has_every_pool_under_both_loads(void **state)
     assert_int_equal(json_array_size(pools), 2 * 6);
     json_array_foreach(pools, index, pool)
     {
-        assert_true(number(pool, "workers") == 2u << index % 6);
-        assert_true(number(pool, "calls_per_s.p50") > 0 && number(pool, "to_2_workers.p50") > 0);
+        assert_true(kit_number(pool, "workers") == 2u << index % 6);
+        assert_true(kit_number(pool, "calls_per_s.p50") > 0 && kit_number(pool, "to_2_workers.p50") > 0);
     }
-    assert_verdicts(part, 2);
+    kit_assert_verdicts(part, 2);
 }
 
 static void test_wake_batch_counts_both_ways(void **state)
@@ -166,11 +116,11 @@ static void test_wake_batch_counts_both_ways(void **state)
     const json_t *part = run("batch");
     for (size_t i = 0; i < 2; i++) {
         const json_t *way = json_object_get(part, ways[i]);
-        assert_true(number(way, "p50_ns.p50") > 0 && number(way, "batches") >= 3);
+        assert_true(kit_number(way, "p50_ns.p50") > 0 && kit_number(way, "batches") >= 3);
         const json_t *calls = json_object_get(way, "system_calls_per_batch");
         if (!json_is_null(calls)) print_message("%s: %.2f system calls per batch\n", ways[i], json_number_value(calls));
     }
-    assert_verdicts(part, 1);
+    kit_assert_verdicts(part, 1);
 }
 
 static void test_wake_prints_tables_and_writes_a_file(void **state)
@@ -190,25 +140,18 @@ static void test_wake_prints_tables_and_writes_a_file(void **state)
     assert_non_null(json_object_get(json_object_get(result, "parts"), "batch"));
 }
 
-static void expect(const struct kit_result *done, int code, const char *text)
-{
-    if (done->code != code) fail_msg("exit code %d instead of %d: %s", done->code, code, done->err);
-    if (strstr(done->err, text) == NULL) fail_msg("\"%s\" is not in: %s", text, done->err);
-    assert_int_equal(done->out_bytes, 0);
-}
-
 static void test_wake_refuses_bad_command_lines(void **state)
 {
     (void)state;
-    expect(kit_rask("bench", "wake", "--part", "parked,often", NULL), 64, "often");
-    expect(kit_rask("bench", "wake", "--part", "parked,", NULL), 64, "\"\"");
-    expect(kit_rask("bench", "wake", "--duration", "0", NULL), 64, "--duration");
-    expect(kit_rask("bench", "wake", "--pin", "0", NULL), 64, "two processors");
-    expect(kit_rask("bench", "wake", "--pin", "0,1023", NULL), 64, "1023");
-    expect(kit_rask("bench", "wake", "now", NULL), 64, "now");
-    expect(kit_rask("bench", "wake", "--part", "idle", "--plot", "x.svg", NULL), 64, "gaps");
-    expect(kit_rask("bench", "wake", "--part", "batch", "--json", "/nowhere/x.json", NULL), 74, "/nowhere/x.json");
-    expect(kit_rask("bench", "--barrier", "heavy", NULL), 64, "heavy");
+    kit_refused(kit_rask("bench", "wake", "--part", "parked,often", NULL), 64, "often");
+    kit_refused(kit_rask("bench", "wake", "--part", "parked,", NULL), 64, "\"\"");
+    kit_refused(kit_rask("bench", "wake", "--duration", "0", NULL), 64, "--duration");
+    kit_refused(kit_rask("bench", "wake", "--pin", "0", NULL), 64, "two processors");
+    kit_refused(kit_rask("bench", "wake", "--pin", "0,1023", NULL), 64, "1023");
+    kit_refused(kit_rask("bench", "wake", "now", NULL), 64, "now");
+    kit_refused(kit_rask("bench", "wake", "--part", "idle", "--plot", "x.svg", NULL), 64, "gaps");
+    kit_refused(kit_rask("bench", "wake", "--part", "batch", "--json", "/nowhere/x.json", NULL), 74, "/nowhere/x.json");
+    kit_refused(kit_rask("bench", "--barrier", "heavy", NULL), 64, "heavy");
 }
 
 static void test_wake_help_names_every_part(void **state)
@@ -250,7 +193,7 @@ static void test_wake_plots_or_names_the_package(void **state)
     const char *const arguments[] = {getenv("RASK_BIN"), "bench",      "wake", "--part", "gaps",
                                      "--plot",           "/tmp/x.svg", NULL};
     const char *const no_path[] = {"PATH=/nowhere", NULL};
-    expect(kit_program(arguments, no_path), 69, "gnuplot-nox");
+    kit_refused(kit_program(arguments, no_path), 69, "gnuplot-nox");
     if (system("gnuplot --version >/dev/null 2>&1") != 0) {
         print_message("gnuplot is not installed: the plot itself is not tested\n");
         skip();

@@ -140,7 +140,7 @@ static void test_worker_killed_at_every_step(void **state)
 {
     (void)state;
     struct oracle *o = oracle_create();
-    for (enum rk_step step = 0; step < RK_STEP_COUNT; step++)
+    for (enum rk_step step = 0; step < RK_FLOW_STEPS_FIRST; step++)
         if (steps[step].side != CLIENT) kill_worker(o, step);
     oracle_destroy(o);
 }
@@ -197,7 +197,7 @@ static void test_client_killed_at_every_step(void **state)
 {
     (void)state;
     struct oracle *o = oracle_create();
-    for (enum rk_step step = 0; step < RK_STEP_COUNT; step++)
+    for (enum rk_step step = 0; step < RK_FLOW_STEPS_FIRST; step++)
         if (steps[step].side != WORKER) kill_client(o, step);
     oracle_destroy(o);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The plugins of workers/plugins, called with a host made of plain memory: what goes in, what comes out, what is
  * refused and with which code. No supervisor, no worker. */
+#include "plugins/work.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <rask/plugin.h>
@@ -89,20 +90,25 @@ static const struct rask_plugin *load(const char *name)
     return plugin;
 }
 
-/* Calls the one method of a plugin. The request is a heap copy, so that a sanitizer sees a read past its end. */
-static int call_plugin(const char *name, const void *request, size_t bytes)
+/* Calls a method of a plugin. The request is a heap copy, so that a sanitizer sees a read past its end. */
+static int call_method(const char *name, uint32_t method, const void *request, size_t bytes)
 {
     const struct rask_plugin *plugin = load(name);
-    assert_int_equal(plugin->method_count, 1);
+    assert_true(method < plugin->method_count);
     uint8_t *copy = malloc(bytes ? bytes : 1);
     assert_non_null(copy);
     if (bytes) memcpy(copy, request, bytes);
     seen.reserved = seen.replied = 0;
     seen.log_lines = 0;
     struct rask_call call = {.host = &host, .request = copy, .request_bytes = bytes};
-    int code = plugin->methods[0].handle(&call);
+    int code = plugin->methods[method].handle(&call);
     free(copy);
     return code;
+}
+
+static int call_plugin(const char *name, const void *request, size_t bytes)
+{
+    return call_method(name, 0, request, bytes);
 }
 
 static int reset(void **state)
@@ -258,6 +264,37 @@ static void test_sleep_refuses_more_than_an_hour(void **state)
     assert_int_equal(call_plugin("sleep", "99999999999999999999999999x", 27), 1);
 }
 
+static void test_work_takes_as_long_as_asked(void **state)
+{
+    (void)state;
+    const struct rk_work_order burns = {.rounds = 300000}, sleeps = {.sleep_ns = 3000000};
+    struct rk_work_stamps stamps;
+    uint64_t before_ns = host_now_ns();
+    assert_int_equal(call_method("work", 0, &burns, sizeof burns), 0);
+    assert_int_equal(seen.replied, sizeof stamps);
+    memcpy(&stamps, seen.room, sizeof stamps);
+    assert_true(stamps.begin_ns >= before_ns && stamps.end_ns <= host_now_ns());
+    assert_true(stamps.end_ns - stamps.begin_ns > 30000); /* no processor makes a round in a tenth of a ns */
+    assert_int_equal(call_method("work", 0, &sleeps, sizeof sleeps), 0);
+    memcpy(&stamps, seen.room, sizeof stamps);
+    assert_true(stamps.end_ns - stamps.begin_ns >= sleeps.sleep_ns);
+    assert_int_equal(call_method("work", 0, &sleeps, sizeof sleeps - 1), 1);
+}
+
+static void test_work_weighs_and_sums(void **state)
+{
+    (void)state;
+    uint64_t words[11], sum = 0, bytes = sizeof words;
+    for (uint64_t i = 0; i < 11; i++) sum += words[i] = (i + 1) * 0x0101010101010101u;
+    assert_int_equal(call_method("work", 1, words, sizeof words), 0);
+    expect_reply(&bytes, sizeof bytes);
+    assert_int_equal(call_method("work", 2, words, sizeof words), 0);
+    expect_reply(&sum, sizeof sum);
+    assert_int_equal(call_method("work", 2, words, sizeof words - 1), 0); /* the last word is not whole */
+    sum -= words[10];
+    expect_reply(&sum, sizeof sum);
+}
+
 static void test_every_plugin_says_so_when_there_is_no_room(void **state)
 {
     (void)state;
@@ -266,6 +303,7 @@ static void test_every_plugin_says_so_when_there_is_no_room(void **state)
     assert_int_not_equal(call_plugin("hello", "\001a\001b", 4), 0);
     assert_int_not_equal(call_plugin("add", "\1\2", 2), 0);
     assert_int_not_equal(call_plugin("sum", NULL, 0), 0);
+    assert_int_not_equal(call_method("work", 1, NULL, 0), 0);
 }
 
 int main(void)
@@ -288,6 +326,8 @@ int main(void)
         cmocka_unit_test_setup(test_sleep_stops_when_cancelled, reset),
         cmocka_unit_test_setup(test_sleep_refuses_what_is_no_number, reset),
         cmocka_unit_test_setup(test_sleep_refuses_more_than_an_hour, reset),
+        cmocka_unit_test_setup(test_work_takes_as_long_as_asked, reset),
+        cmocka_unit_test_setup(test_work_weighs_and_sums, reset),
         cmocka_unit_test_setup(test_every_plugin_says_so_when_there_is_no_room, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
