@@ -37,19 +37,19 @@ static uint32_t places_for(const struct rk_pairs *pairs, uint32_t width, uint32_
     return (uint32_t)(places < PLACES_MIN ? PLACES_MIN : places > PLACES_MAX ? PLACES_MAX : places);
 }
 
-static int start_runners(struct rk_pairs *pairs, struct rask *session, const struct rk_runner_options *options)
+static int start_runners(struct rk_pairs *pairs, struct rask *session, struct rk_runner_options *options)
 {
-    struct rask *clone = session;
-    int error = 0;
-    while (error == 0 && pairs->started < pairs->options.workers) {
-        if (pairs->started > 0) error = rask_clone(session, &clone);
-        if (error == 0) error = rk_runner_start(&pairs->runners[pairs->started], &pairs->meeting, clone, options);
-        if (error == 0) pairs->started++;
+    struct rask *own = session;
+    for (; pairs->started < pairs->options.workers; pairs->started++) {
+        options->worker = pairs->started + 1;
+        int error = pairs->started > 0 ? rask_clone(session, &own) : 0;
+        if (error == 0) error = rk_runner_start(&pairs->runners[pairs->started], &pairs->meeting, own, options);
+        if (error == 0) continue;
+        int code = rk_fail(error);
+        rask_close(own); /* NULL where there is none */
+        return code;
     }
-    if (error == 0) return RK_GO_ON;
-    int code = rk_fail(error);
-    if (pairs->started == 0) rask_close(session);
-    return code;
+    return RK_GO_ON;
 }
 
 int rk_pairs_start(struct rk_pairs *pairs, uint32_t width, uint32_t height)

@@ -264,6 +264,7 @@ static int on_answer(struct rk_runner *runner, struct rask_completion *answer)
     if (code != RK_GO_ON) return code;
     runner->next++;
     runner->progress_ns = rask_now_ns();
+    rask_poll(runner->session, NULL, 0); /* the watermark that came with the answer: see on_lease_end() */
     free_places(runner);
     return code;
 }
@@ -274,6 +275,7 @@ static int open_stream(struct rk_runner *runner)
 {
     struct rask_stream_options options = RASK_STREAM_OPTIONS_INIT;
     options.policy = RASK_STREAM_FAIL;
+    options.worker = runner->options.worker;
     options.queue_bytes_max = UINT64_MAX / 2; /* the places are the limit */
     int error = rask_stream_open(runner->session, runner->options.method, &options, &runner->stream);
     return error < 0 ? fail_rask(runner, error) : RK_GO_ON;

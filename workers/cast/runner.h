@@ -51,6 +51,8 @@ struct rk_place {
 struct rk_runner_options {
     uint32_t width, height; /* of all frames */
     uint32_t method;
+    uint32_t
+        worker; /* from 1: each runner has its own, because a worker that waits for one session's upcall serves no other */
     uint32_t places;
     uint64_t timeout_ns; /* to wait for one answer; 0: for ever */
 };

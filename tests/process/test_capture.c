@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The capturing side of svgcast, without its files: how long it takes from the place of a frame to handing it over while the workers
+ * have more than they can do, that places come back, and that each frame brings what changed in it. */
+#include "kit.h"
+#include "message.h"
+#include "options.h"
+#include "pairs.h"
+#include "svgcast_kit.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WIDTH 1200u
+#define HEIGHT 744u
+#define FRAMES 200u
+#define CHANGED_WIDTH 300u
+#define CHANGED_HEIGHT 200u
+#define P99_NS_MAX 1000000u
+
+static uint64_t took_ns[FRAMES];
+static unsigned popped;
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void start(struct rk_pairs *pairs, uint32_t workers)
+{
+    const struct rk_pairs_options options = {.plugin = "svgcast", .workers = workers, .timeout_ns = 60 * KIT_S};
+    assert_int_equal(rk_pairs_init(pairs, &options), 0);
+    assert_int_equal(rk_pairs_start(pairs, WIDTH, HEIGHT), RK_GO_ON);
+    popped = 0;
+}
+
+/* Take the oldest pairs that are complete; with `wait` one at least. */
+static void pop_some(struct rk_pairs *pairs, bool wait)
+{
+    struct rk_pair *pair;
+    for (;; wait = false) {
+        assert_int_equal(rk_pairs_oldest(pairs, wait, &pair), RK_GO_ON);
+        if (!pair) return;
+        assert_int_equal(pair->number, popped);
+        assert_int_equal(pair->crops.count, 1);
+        assert_int_equal(pair->crops.list[0].rect.width, popped == 0 ? WIDTH : CHANGED_WIDTH);
+        popped++;
+        rk_pairs_pop(pairs);
+    }
+}
+
+/* Noise in one place, which is much to encode. All frames but the first. */
+static void change(uint32_t *pixels, uint64_t *random)
+{
+    for (unsigned y = 0; y < CHANGED_HEIGHT; y++) {
+        for (unsigned x = 0; x < CHANGED_WIDTH; x++)
+            pixels[y * WIDTH + x] = 0xff000000u | ((uint32_t)kit_random(random, 1u << 24) | 1u);
+    }
+}
+
+static void capture(struct rk_pairs *pairs, const uint32_t *pixels, unsigned number)
+{
+    uint32_t *places[2];
+    while (rk_pairs_full(pairs)) {
+        rk_pairs_wait(pairs); /* the workers have all they can take */
+        pop_some(pairs, false);
+    }
+    uint64_t begin_ns = rask_now_ns();
+    assert_false(rk_pairs_full(pairs));
+    rk_pairs_place(pairs, places);
+    uint64_t placed_ns = rask_now_ns();
+    for (unsigned i = 0; i < 2 && places[i]; i++) memcpy(places[i], pixels, (size_t)WIDTH * HEIGHT * sizeof(*pixels));
+    uint64_t written_ns = rask_now_ns();
+    assert_int_equal(rk_pairs_submit(pairs, "frame.png", number), 0);
+    took_ns[number] = placed_ns - begin_ns + rask_now_ns() - written_ns;
+}
+
+/* All frames were answered: each worker still has the last one it got, and nothing else takes a place. */
+static void expect_places_back(struct rk_pairs *pairs)
+{
+    pid_t supervisor;
+    for (uint32_t i = 0; i < pairs->started; i++)
+        while (rk_runner_load(&pairs->runners[i]) > 1) kit_pause_ms(1);
+    assert_int_equal(kit_children(getpid(), &supervisor, 1), 1);
+    cast_await_figure(supervisor, "leases", pairs->started);
+    assert_int_equal(cast_figure(supervisor, "backlog"), 0);
+    assert_int_equal(cast_figure(supervisor, "errors"), 0);
+}
+
+static void test_capturing_never_waits_for_workers_that_are_busy(void **state)
+{
+    static const uint32_t workers[] = {1, 2};
+    uint32_t *pixels = calloc((size_t)WIDTH * HEIGHT, sizeof(*pixels));
+    uint64_t random = kit_seed();
+    (void)state;
+    assert_non_null(pixels);
+    memset(pixels, 0xff, (size_t)WIDTH * HEIGHT * sizeof(*pixels));
+    for (unsigned i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
+        struct rk_pairs pairs;
+        start(&pairs, workers[i]);
+        for (unsigned number = 0; number < FRAMES; number++) {
+            capture(&pairs, pixels, number);
+            change(pixels, &random);
+            pop_some(&pairs, false);
+        }
+        assert_true(pairs.capacity < FRAMES / 2); /* so places were used again and again */
+        while (pairs.count > 0) pop_some(&pairs, true);
+        assert_int_equal(popped, FRAMES);
+        expect_places_back(&pairs);
+        rk_pairs_finish(&pairs);
+        qsort(took_ns, FRAMES, sizeof(took_ns[0]), by_size);
+        uint64_t p99_ns = took_ns[FRAMES * 99 / 100];
+        print_message("%u workers, %u x %u: reserve to submit %.1f us in the middle, p99 %.1f us, longest %.1f us\n",
+                      workers[i], WIDTH, HEIGHT, (double)took_ns[FRAMES / 2] / 1e3, (double)p99_ns / 1e3,
+                      (double)took_ns[FRAMES - 1] / 1e3);
+        assert_true(p99_ns < P99_NS_MAX);
+    }
+    free(pixels);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KIT_TEST(test_capturing_never_waits_for_workers_that_are_busy),
+    };
+    kit_init();
+    return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
