@@ -135,8 +135,7 @@ static int add_frame(struct cast *cast, const char *path)
     int code = rk_stamps_at(cast->options->stamps, cast->frames, path, &at_ms);
     if (code == RK_GO_ON) code = read_frame(cast, path);
     if (code != RK_GO_ON) return code;
-    int error = rk_pairs_submit(&cast->pairs, path, at_ms);
-    if (error < 0) return rk_fail(error);
+    rk_pairs_submit(&cast->pairs, path, at_ms);
     cast->frames++;
     rk_cast_meter_show(cast->frames - cast->pairs.count, cast->pairs.count);
     return write_some(cast, false);

@@ -100,33 +100,22 @@ void rk_pairs_place(struct rk_pairs *pairs, uint32_t *pixels[2])
     pixels[1] = pairs->then != pairs->now ? rk_runner_take(pairs->then) : NULL;
 }
 
-int rk_pairs_submit(struct rk_pairs *pairs, const char *path, uint64_t at_ms)
+void rk_pairs_submit(struct rk_pairs *pairs, const char *path, uint64_t at_ms)
 {
     uint64_t number = pairs->frames++;
     struct rk_pair *pair = pair_at(pairs, pairs->count++);
     *pair = (struct rk_pair){.number = number, .at_ms = at_ms};
-    int error = rk_runner_submit(pairs->now, number, pair, number == 0, path);
-    if (error == 0 && pairs->then != pairs->now) error = rk_runner_submit(pairs->then, number, NULL, true, path);
+    rk_runner_submit(pairs->now, number, pair, number == 0, path);
+    if (pairs->then != pairs->now) rk_runner_submit(pairs->then, number, NULL, true, path);
     if (--pairs->run_left == 0) pairs->run_left = pairs->run_frames;
     pairs->now = pairs->then;
-    return error;
 }
 
-static int failure(struct rk_pairs *pairs)
+static int failure(const struct rk_pairs *pairs)
 {
-    pthread_mutex_lock(&pairs->meeting.lock);
     int code = pairs->meeting.code;
-    pthread_mutex_unlock(&pairs->meeting.lock);
-    if (code != RK_GO_ON) rk_complain("%s", pairs->meeting.failure); /* it does not change any more */
+    if (code != RK_GO_ON) rk_complain("%s", pairs->meeting.failure);
     return code;
-}
-
-static bool is_answered(struct rk_pairs *pairs, const struct rk_pair *pair)
-{
-    pthread_mutex_lock(&pairs->meeting.lock);
-    bool answered = pair->answered;
-    pthread_mutex_unlock(&pairs->meeting.lock);
-    return answered;
 }
 
 int rk_pairs_oldest(struct rk_pairs *pairs, bool wait, struct rk_pair **pair)
@@ -135,7 +124,7 @@ int rk_pairs_oldest(struct rk_pairs *pairs, bool wait, struct rk_pair **pair)
     for (;;) {
         int code = failure(pairs);
         if (code != RK_GO_ON || pairs->count == 0) return code;
-        if (is_answered(pairs, pair_at(pairs, 0))) *pair = pair_at(pairs, 0);
+        if (pair_at(pairs, 0)->answered) *pair = pair_at(pairs, 0);
         if (*pair || !wait) return code;
         rk_pairs_wait(pairs);
     }

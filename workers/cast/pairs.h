@@ -49,8 +49,8 @@ bool rk_pairs_full(struct rk_pairs *pairs);
 /** Where the pixels of the next frame go: pixels[0], and pixels[1] if that is not NULL. It must not be full. */
 void rk_pairs_place(struct rk_pairs *pairs, uint32_t *pixels[2]);
 
-/** They are written. 0 or -ENOMEM. */
-int rk_pairs_submit(struct rk_pairs *pairs, const char *path, uint64_t at_ms);
+/** They are written. */
+void rk_pairs_submit(struct rk_pairs *pairs, const char *path, uint64_t at_ms);
 
 /** The oldest pair if it has its answer; with `wait`, wait for that (there must be one). NULL in *pair: not yet.
  * RK_GO_ON, or an exit code after a message. */

@@ -12,6 +12,7 @@
 #include <rask/lease.h>
 #include <rask/rask.h>
 #include <rask/upcall.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,9 +48,9 @@ void rk_meeting_wait(struct rk_meeting *meeting)
     if (poll(&rung, 1, -1) > 0) eventfd_read(meeting->bell, &count);
 }
 
-static void ring(struct rk_meeting *meeting)
+static void ring(int bell)
 {
-    eventfd_write(meeting->bell, 1);
+    eventfd_write(bell, 1);
 }
 
 /* The first failure is the one that is told. Returns its code. */
@@ -62,11 +63,10 @@ __attribute__((format(printf, 3, 4))) static int fail(struct rk_meeting *meeting
         vsnprintf(meeting->failure, sizeof(meeting->failure), format, arguments);
         meeting->code = code;
     }
-    code = meeting->code;
     pthread_mutex_unlock(&meeting->lock);
     va_end(arguments);
-    ring(meeting);
-    return code;
+    ring(meeting->bell);
+    return meeting->code;
 }
 
 static int fail_rask(const struct rk_runner *runner, int error)
@@ -88,18 +88,12 @@ static struct rk_image image_of(const struct rk_runner *runner, const struct rk_
 
 uint64_t rk_runner_load(struct rk_runner *runner)
 {
-    pthread_mutex_lock(&runner->meeting->lock);
-    uint64_t load = runner->taken - runner->freed;
-    pthread_mutex_unlock(&runner->meeting->lock);
-    return load;
+    return runner->taken - runner->freed;
 }
 
 uint32_t rk_runner_room(struct rk_runner *runner)
 {
-    pthread_mutex_lock(&runner->meeting->lock);
-    uint32_t room = (uint32_t)(runner->ready - (runner->taken - runner->freed));
-    pthread_mutex_unlock(&runner->meeting->lock);
-    return room;
+    return (uint32_t)(runner->ready - rk_runner_load(runner));
 }
 
 uint32_t *rk_runner_take(struct rk_runner *runner)
@@ -107,22 +101,26 @@ uint32_t *rk_runner_take(struct rk_runner *runner)
     return rk_frame_pixels(place_at(runner, runner->taken++)->held.data);
 }
 
-int rk_runner_submit(struct rk_runner *runner, uint64_t number, struct rk_pair *pair, bool begins, const char *path)
+/* It looks again after it has said that it sleeps, so one of the two sees the other. */
+static void wake(struct rk_runner *runner)
+{
+    if (!runner->sleeps) return;
+    runner->sleeps = false; /* one ring too many does no harm */
+    ring(runner->bell);
+}
+
+void rk_runner_submit(struct rk_runner *runner, uint64_t number, struct rk_pair *pair, bool begins, const char *path)
 {
     struct rk_place *place = place_at(runner, runner->taken - 1);
     struct rk_frame_header header = {
         .width = runner->options.width, .height = runner->options.height, .number = number, .begins = begins};
-    place->path = strdup(path);
-    if (!place->path) return -ENOMEM;
+    snprintf(place->path, sizeof(place->path), "%s", path);
     place->pair = pair;
     place->attempts = 0;
     place->answered = false;
     memcpy(place->held.data, &header, sizeof(header));
-    pthread_mutex_lock(&runner->meeting->lock);
     runner->submitted = runner->taken;
-    pthread_cond_signal(&runner->work);
-    pthread_mutex_unlock(&runner->meeting->lock);
-    return 0;
+    wake(runner);
 }
 
 /* The memory of all places, before the first frame: so capturing never waits for memory to be made. */
@@ -132,10 +130,8 @@ static int make_places(struct rk_runner *runner)
     for (uint32_t i = 0; i < runner->options.places; i++) {
         int error = rask_reserve(runner->session, bytes, &runner->places[i].held);
         if (error < 0) return fail_rask(runner, error);
-        pthread_mutex_lock(&runner->meeting->lock);
         runner->ready++;
-        pthread_mutex_unlock(&runner->meeting->lock);
-        ring(runner->meeting);
+        ring(runner->meeting->bell);
     }
     return RK_GO_ON;
 }
@@ -144,15 +140,10 @@ static int make_places(struct rk_runner *runner)
 static void free_places(struct rk_runner *runner)
 {
     uint64_t freed = runner->freed; /* only this thread changes it */
-    for (; freed + 1 < runner->next && !rask_leased(runner->session, place_at(runner, freed)->ticket); freed++) {
-        free(place_at(runner, freed)->path);
-        place_at(runner, freed)->path = NULL;
-    }
+    while (freed + 1 < runner->next && !rask_leased(runner->session, place_at(runner, freed)->ticket)) freed++;
     if (freed == runner->freed) return;
-    pthread_mutex_lock(&runner->meeting->lock);
     runner->freed = freed;
-    pthread_mutex_unlock(&runner->meeting->lock);
-    ring(runner->meeting);
+    ring(runner->meeting->bell);
 }
 
 static void on_lease_end(struct rask *session, const struct rask_lease_event *event, void *user)
@@ -227,10 +218,8 @@ static void hand_over(struct rk_runner *runner, struct rk_place *place)
 {
     place->answered = true;
     if (!place->pair) return;
-    pthread_mutex_lock(&runner->meeting->lock);
     place->pair->answered = true;
-    pthread_mutex_unlock(&runner->meeting->lock);
-    ring(runner->meeting);
+    ring(runner->meeting->bell);
 }
 
 static int settle(struct rk_runner *runner, uint64_t at, const struct rask_completion *answer)
@@ -332,24 +321,31 @@ static int take_answer(struct rk_runner *runner)
     return fail_frame(runner, place_at(runner, runner->next), RASK_TIMEOUT, 0);
 }
 
-/* Sleep until there is something to do. Frames submitted so far; false: stop. */
-static bool await_work(struct rk_runner *runner, uint64_t *submitted)
+static bool has_work(const struct rk_runner *runner)
 {
-    pthread_mutex_lock(&runner->meeting->lock);
-    while (!runner->stop && runner->submitted == runner->next) pthread_cond_wait(&runner->work, &runner->meeting->lock);
-    *submitted = runner->submitted;
-    bool goes_on = !runner->stop;
-    pthread_mutex_unlock(&runner->meeting->lock);
-    return goes_on;
+    return runner->stop || runner->submitted != runner->next;
+}
+
+/* Sleep until there is something to do. False: stop. */
+static bool await_work(struct rk_runner *runner)
+{
+    eventfd_t count;
+    while (!has_work(runner)) {
+        runner->sleeps = true;
+        if (!has_work(runner)) eventfd_read(runner->bell, &count);
+        runner->sleeps = false;
+    }
+    return !runner->stop;
 }
 
 static void *run(void *user)
 {
     struct rk_runner *runner = user;
-    uint64_t submitted;
+    static const struct sched_param none;
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* without it, it only stutters sometimes */
     int code = make_places(runner);
-    while (code == RK_GO_ON && await_work(runner, &submitted)) {
-        code = send(runner, submitted);
+    while (code == RK_GO_ON && await_work(runner)) {
+        code = send(runner, runner->submitted);
         if (code == RK_GO_ON) code = take_answer(runner);
     }
     return NULL;
@@ -363,27 +359,24 @@ int rk_runner_start(struct rk_runner *runner, struct rk_meeting *meeting, struct
     *runner = (struct rk_runner){.meeting = meeting, .options = *options, .session = session};
     runner->places = calloc(options->places, sizeof(*runner->places));
     if (!runner->places) return -ENOMEM;
-    int error = rask_on_upcall(session, RK_CROP_UPCALL, crop, runner);
+    runner->bell = eventfd(0, EFD_CLOEXEC);
+    int error = runner->bell < 0 ? -errno : rask_on_upcall(session, RK_CROP_UPCALL, crop, runner);
     if (error == 0) error = rask_on_lease_end(session, on_lease_end, runner);
-    pthread_cond_init(&runner->work, NULL);
     if (error == 0) error = -pthread_create(&runner->thread, NULL, run, runner);
     if (error == 0) return 0;
-    pthread_cond_destroy(&runner->work);
+    if (runner->bell >= 0) close(runner->bell);
     free(runner->places);
     return error;
 }
 
 void rk_runner_stop(struct rk_runner *runner)
 {
-    pthread_mutex_lock(&runner->meeting->lock);
     runner->stop = true;
-    pthread_cond_signal(&runner->work);
-    pthread_mutex_unlock(&runner->meeting->lock);
+    wake(runner);
     pthread_join(runner->thread, NULL);
-    pthread_cond_destroy(&runner->work);
+    close(runner->bell);
     rask_stream_close(runner->stream);
     rk_crops_finish(&runner->crops);
-    for (uint64_t at = runner->freed; at < runner->taken; at++) free(place_at(runner, at)->path);
     free(runner->places);
     rask_close(runner->session);
 }

@@ -12,6 +12,7 @@
 #include <rask/ext/lease.h>
 #include <rask/ext/stream.h>
 #include <rask/ext/upcall.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,7 @@ static int open_svgcast(const struct rask_host *table, void **state)
         return ENOSYS;
     }
     crop_method = upcalls->method(RK_CROP_UPCALL);
+    sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}); /* so that waking it does not stop who captures */
     return streams->serve(table, "regions", &handlers);
 }
 
