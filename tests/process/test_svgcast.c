@@ -213,96 +213,6 @@ static void test_a_pause_between_paths_harms_nobody(void **state)
     expect_playback(folder.out, NULL);
 }
 
-static void expect_same_file(const char *wanted, size_t wanted_bytes)
-{
-    size_t bytes;
-    char *got = svg_read_file(folder.out, &bytes);
-    assert_int_equal(bytes, wanted_bytes);
-    assert_memory_equal(got, wanted, bytes);
-    free(got);
-}
-
-/** Comparing is repeated when a worker dies; the picture is the same. */
-static void test_a_worker_that_dies_costs_nothing(void **state)
-{
-    uint64_t random = kit_seed();
-    size_t wanted_bytes;
-    pid_t supervisor, workers[8];
-    (void)state;
-    cast_add_random(&folder, &random, 700, 500, 24);
-    expect_ok(cast_run(&folder, "-o", folder.out, NULL));
-    char *wanted = svg_read_file(folder.out, &wanted_bytes);
-    const char *arguments[40] = {getenv("SVGCAST_BIN"), "--workers", "2", "-o", folder.out};
-    for (unsigned i = 0; i < folder.count; i++) arguments[5 + i] = folder.frames[i];
-    pid_t pid = kit_launch(arguments, -1, -1);
-    while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
-    kit_wait_children(supervisor, 2);
-    assert_int_equal(kit_workers(supervisor, workers, 8), 2);
-    for (uint64_t items = 0; items < 3; items = cast_figure(supervisor, "items"))
-        assert_int_not_equal(items, UINT64_MAX);
-    assert_int_equal(kill(workers[0], SIGKILL), 0); /* in the middle of its frames */
-    assert_int_equal(kit_wait(pid, 30000), 0);
-    expect_same_file(wanted, wanted_bytes);
-    free(wanted);
-}
-
-/* svgcast with two workers that reads paths from the pipe of which *paths is the other end. */
-static pid_t start_on_pipe(int *paths)
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    pid_t pid = kit_fork();
-    if (pid == 0) {
-        dup2(ends[0], STDIN_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        alarm(0);
-        execl(getenv("SVGCAST_BIN"), "svgcast", "--workers", "2", "-o", folder.out, NULL);
-        _exit(99);
-    }
-    close(ends[0]);
-    *paths = ends[1];
-    return pid;
-}
-
-static void write_paths(int paths, unsigned from, unsigned to)
-{
-    for (; from < to; from++) dprintf(paths, "%s\n", folder.frames[from]);
-}
-
-/** Workers hold leases of the newest frame of each and of no other; what they held is sent again when they die, and the picture is
- * the same. */
-static void test_workers_that_die_with_frames_in_hand_cost_nothing(void **state)
-{
-    uint64_t random = kit_seed();
-    size_t wanted_bytes;
-    pid_t supervisor, workers[8];
-    int paths;
-    (void)state;
-    cast_add_random(&folder, &random, 200, 150, 20);
-    expect_ok(cast_run(&folder, "-o", folder.out, NULL));
-    char *wanted = svg_read_file(folder.out, &wanted_bytes);
-    assert_int_equal(unlink(folder.out), 0);
-    pid_t pid = start_on_pipe(&paths);
-    write_paths(paths, 0, 6);
-    while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
-    kit_wait_children(supervisor, 2);
-    cast_await_figure(supervisor, "items", 7); /* the fourth begins a run, too */
-    cast_await_figure(supervisor, "leases", 2);
-    for (unsigned round = 0; round < 2; round++) {
-        assert_int_equal(kit_workers(supervisor, workers, 8), 2);
-        for (unsigned i = 0; i < 2; i++) assert_int_equal(kill(workers[i], SIGKILL), 0);
-        write_paths(paths, 6 + round * 7, 13 + round * 7);
-        cast_await_figure(supervisor, "restarts", 2 * (round + 1));
-        cast_await_figure(supervisor, "backlog", 0);
-        kit_wait_children(supervisor, 2);
-    }
-    close(paths);
-    assert_int_equal(kit_wait(pid, 30000), 0);
-    expect_same_file(wanted, wanted_bytes);
-    free(wanted);
-}
-
 /* ---- what goes wrong ------------------------------------------------------------------------------------------- */
 
 /* The run failed like this, and left nothing but the frames and `others` files. */
@@ -505,8 +415,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_patches_prints_the_list_as_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths_come_on_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_pause_between_paths_harms_nobody, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_worker_that_dies_costs_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_workers_that_die_with_frames_in_hand_cost_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frames_that_cannot_be_used_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stamps_that_cannot_be_used_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_command_lines_say_what_would_be_right, set_up, tear_down),

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The capturing side of svgcast, without its files: how long it takes from the place of a frame to handing it over while the workers
- * have more than they can do, that places come back, and that each frame brings what changed in it. */
+/* svgcast and its workers: how long the capturing side takes from the place of a frame to handing it over while they have more than
+ * they can do; that places come back; and that workers that die cost nothing. */
 #include "kit.h"
 #include "message.h"
 #include "options.h"
 #include "pairs.h"
 #include "svgcast_kit.h"
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +22,20 @@
 
 static uint64_t took_ns[FRAMES];
 static unsigned popped, waits;
+
+static struct cast_folder folder;
+
+static int set_up(void **state)
+{
+    cast_folder_make(&folder);
+    return kit_set_up(state);
+}
+
+static int tear_down(void **state)
+{
+    cast_folder_remove(&folder);
+    return kit_tear_down(state);
+}
 
 static int by_size(const void *a, const void *b)
 {
@@ -120,10 +136,104 @@ static void test_capturing_never_waits_for_workers_that_are_busy(void **state)
     assert_true(p99_ns < P99_NS_MAX);
 }
 
+/* ---- deaths ----------------------------------------------------------------------------------------------------- */
+
+static void expect_same_file(const char *wanted, size_t wanted_bytes)
+{
+    size_t bytes;
+    char *got = svg_read_file(folder.out, &bytes);
+    assert_int_equal(bytes, wanted_bytes);
+    assert_memory_equal(got, wanted, bytes);
+    free(got);
+}
+
+/** Comparing is repeated when a worker dies; the picture is the same. */
+static void test_a_worker_that_dies_costs_nothing(void **state)
+{
+    uint64_t random = kit_seed();
+    size_t wanted_bytes;
+    pid_t supervisor, workers[8];
+    (void)state;
+    cast_add_random(&folder, &random, 700, 500, 24);
+    assert_int_equal(cast_run(&folder, "-o", folder.out, NULL)->code, 0);
+    char *wanted = svg_read_file(folder.out, &wanted_bytes);
+    const char *arguments[40] = {getenv("SVGCAST_BIN"), "--workers", "2", "-o", folder.out};
+    for (unsigned i = 0; i < folder.count; i++) arguments[5 + i] = folder.frames[i];
+    pid_t pid = kit_launch(arguments, -1, -1);
+    while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
+    kit_wait_children(supervisor, 2);
+    assert_int_equal(kit_workers(supervisor, workers, 8), 2);
+    for (uint64_t items = 0; items < 3; items = cast_figure(supervisor, "items"))
+        assert_int_not_equal(items, UINT64_MAX);
+    assert_int_equal(kill(workers[0], SIGKILL), 0); /* in the middle of its frames */
+    assert_int_equal(kit_wait(pid, 30000), 0);
+    expect_same_file(wanted, wanted_bytes);
+    free(wanted);
+}
+
+/* svgcast with two workers that reads paths from the pipe of which *paths is the other end. */
+static pid_t start_on_pipe(int *paths)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = kit_fork();
+    if (pid == 0) {
+        dup2(ends[0], STDIN_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        alarm(0);
+        execl(getenv("SVGCAST_BIN"), "svgcast", "--workers", "2", "-o", folder.out, NULL);
+        _exit(99);
+    }
+    close(ends[0]);
+    *paths = ends[1];
+    return pid;
+}
+
+static void write_paths(int paths, unsigned from, unsigned to)
+{
+    for (; from < to; from++) dprintf(paths, "%s\n", folder.frames[from]);
+}
+
+/** Workers hold leases of the newest frame of each and of no other; what they held is sent again when they die, and the picture is
+ * the same. */
+static void test_workers_that_die_with_frames_in_hand_cost_nothing(void **state)
+{
+    uint64_t random = kit_seed();
+    size_t wanted_bytes;
+    pid_t supervisor, workers[8];
+    int paths;
+    (void)state;
+    cast_add_random(&folder, &random, 200, 150, 20);
+    assert_int_equal(cast_run(&folder, "-o", folder.out, NULL)->code, 0);
+    char *wanted = svg_read_file(folder.out, &wanted_bytes);
+    assert_int_equal(unlink(folder.out), 0);
+    pid_t pid = start_on_pipe(&paths);
+    write_paths(paths, 0, 6);
+    while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
+    kit_wait_children(supervisor, 2);
+    cast_await_figure(supervisor, "items", 7); /* the fourth begins a run, too */
+    cast_await_figure(supervisor, "leases", 2);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(kit_workers(supervisor, workers, 8), 2);
+        for (unsigned i = 0; i < 2; i++) assert_int_equal(kill(workers[i], SIGKILL), 0);
+        write_paths(paths, 6 + round * 7, 13 + round * 7);
+        cast_await_figure(supervisor, "restarts", 2 * (round + 1));
+        cast_await_figure(supervisor, "backlog", 0);
+        kit_wait_children(supervisor, 2);
+    }
+    close(paths);
+    assert_int_equal(kit_wait(pid, 30000), 0);
+    expect_same_file(wanted, wanted_bytes);
+    free(wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(test_capturing_never_waits_for_workers_that_are_busy),
+        cmocka_unit_test_setup_teardown(test_capturing_never_waits_for_workers_that_are_busy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_worker_that_dies_costs_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_workers_that_die_with_frames_in_hand_cost_nothing, set_up, tear_down),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
