@@ -16,6 +16,7 @@ static const struct rk_part parts[RK_SWEEP_PARTS] = {
     [RK_SWEEP_PAYLOAD] = {"payload", 10, rk_sweep_payload},
     [RK_SWEEP_LOAD] = {"load", 12, rk_sweep_load},
     [RK_SWEEP_MIXTURE] = {"mixture", 30, rk_sweep_mixture},
+    [RK_SWEEP_FLOW] = {"flow", 10, rk_sweep_flow},
 };
 
 const struct rk_suite_kind rk_sweep = {.name = "sweep",
@@ -47,23 +48,25 @@ int cmd_bench_sweep(int argc, char **argv)
 {
     struct rk_suite_line line = {.part = NULL};
     const struct rk_option options[] = {
-        RK_SUITE_OPTIONS(&line, "100s", "plot the parts that have a curve"),
+        RK_SUITE_OPTIONS(&line, "110s", "plot the parts that have a curve"),
         {.name = NULL},
     };
     const struct rk_command command = {
         .name = "bench sweep",
-        .about = "Measure rask over everything that can be turned, each figure beside what it is to be compared with,\n"
-                 "in the same run, in short slices in turns.\n\n"
-                 "parts:\n"
-                 "  sizes     round trips of 0 B to 1 MiB, one at a time, beside a bare exchange of the same bytes\n"
-                 "  inflight  1 to 1024 in flight, 32 bytes, beside a bare ring each way\n"
-                 "  workers   throughput of 1 to 64 workers on the processors there are\n"
-                 "  clients   throughput of 1 to 64 clients with two workers, and how evenly it is shared\n"
-                 "  handlers  that cost 0, 1, 10, 100 us: what a call adds, one at a time; what a pipeline keeps\n"
-                 "  payload   by reference, copied in once and summed in place, and the same work in one process\n"
-                 "  load      latency at rates up to more than can be served (the hockey stick); calls by chance\n"
-                 "  mixture   1 % slow requests, which sleep for 100 x a fast one, four workers: the fast ones beside\n"
-                 "            the ideal single queue, computed from the same arrivals and measured service times\n",
+        .about =
+            "Measure rask over everything that can be turned, each figure beside what it is to be compared with,\n"
+            "in the same run, in short slices in turns.\n\n"
+            "parts:\n"
+            "  sizes     round trips of 0 B to 1 MiB, one at a time, beside a bare exchange of the same bytes\n"
+            "  inflight  1 to 1024 in flight, 32 bytes, beside a bare ring each way\n"
+            "  workers   throughput of 1 to 64 workers on the processors there are\n"
+            "  clients   throughput of 1 to 64 clients with two workers, and how evenly it is shared\n"
+            "  handlers  that cost 0, 1, 10, 100 us: what a call adds, one at a time; what a pipeline keeps\n"
+            "  payload   by reference, copied in once and summed in place, and the same work in one process\n"
+            "  load      latency at rates up to more than can be served (the hockey stick); calls by chance\n"
+            "  mixture   1 % slow requests, which sleep for 100 x a fast one, four workers: the fast ones beside\n"
+            "            the ideal single queue, computed from the same arrivals and measured service times\n"
+            "  flow      items of streams, upcalls and leases, each beside the calls they are to be compared with\n",
         .more =
             "Contenders are processes of their own, with private supervisors; whoever is not measured sleeps. Full\n"
             "round trips; every byte is written and read unless it says otherwise. Percentiles need 100 samples\n"

@@ -33,7 +33,8 @@ enum rk_runner_verb {
     /* Of rk_runner_work: */
     RK_RUN_WORK,    /* order.depth requests in flight that burn order.cost_ns each */
     RK_RUN_MIXTURE, /* an open loop of fast and slow requests, beside the ideal queue */
-    RK_RUN_BULK     /* order.depth payloads in flight, by reference or touched, or without another process */
+    RK_RUN_BULK,    /* order.depth payloads in flight, by reference or touched, or without another process */
+    RK_RUN_FLOW     /* streams, upcalls, leases, and calls beside them: order.way is an enum rk_flow_way */
 };
 
 struct rk_runner_order {
@@ -50,7 +51,7 @@ struct rk_runner_order {
     uint64_t cost_ns;  /* processor time of a (fast) request */
     uint64_t sleep_ns; /* a slow request sleeps so long instead */
     uint64_t size;     /* RK_RUN_BULK */
-    uint32_t way;      /* enum rk_bulk_way */
+    uint32_t way;      /* enum rk_bulk_way, enum rk_flow_way */
 };
 
 struct rk_runner_result {

@@ -78,6 +78,9 @@ static int open_sessions(struct rk_runner_work *self, const struct rk_runner_pla
     self->work = (uint32_t)rask_method(self->sessions[0], "work");
     self->weigh = (uint32_t)rask_method(self->sessions[0], "weigh");
     self->sum = (uint32_t)rask_method(self->sessions[0], "sum");
+    self->count = (uint32_t)rask_method(self->sessions[0], "count");
+    self->ask = (uint32_t)rask_method(self->sessions[0], "ask");
+    self->keep = (uint32_t)rask_method(self->sessions[0], "keep");
     return 0;
 }
 
@@ -95,6 +98,7 @@ static int prepare(struct rk_runner_work *self, const struct rk_runner_plan *pla
     if (error == 0) error = rask_info(self->sessions[0], &info);
     if (error != 0) return error;
     rk_standstill_init(&self->workers, (pid_t)info.supervisor_pid);
+    rk_meter_init(&self->meter, self->workers.workers, self->workers.count);
     rk_runner_pin(plan->client_cpu);
     self->rounds_per_ns = measure_rounds_per_ns();
     self->stops = plan->wait_mode == RASK_WAIT_SPIN;
@@ -123,6 +127,7 @@ static void close_work(void *pointer)
     if (self == NULL) return;
     if (self->stops) rk_standstill_end(&self->workers);
     rk_runner_bulk_finish(self);
+    rk_meter_finish(&self->meter);
     /* The first one waits for the supervisor to end, so it comes last. */
     for (uint32_t i = self->session_count; i > 0; i--) rask_close(self->sessions[i - 1]);
     for (uint32_t i = 0; i < RK_RUNNER_SERIES_MAX; i++) rk_histogram_destroy(self->series[i]);
@@ -232,6 +237,8 @@ static void serve(void *pointer, const struct rk_runner_order *order, struct rk_
         error = rk_runner_mixture(self, order, result);
     else if (order->verb == RK_RUN_BULK)
         error = rk_runner_bulk(self, order, result);
+    else if (order->verb == RK_RUN_FLOW)
+        error = rk_runner_flow(self, order, result);
     else
         error = -ENOSYS;
     if (self->stops) rk_standstill_begin(&self->workers);

@@ -4,6 +4,7 @@
 #define RK_RUNNER_WORK_H
 
 #include "histogram.h"
+#include "meter.h"
 #include "payload.h"
 #include "runner.h"
 #include "standstill.h"
@@ -38,11 +39,23 @@ enum rk_bulk_way {
     RK_BULK_WAYS
 };
 
+enum rk_flow_way {
+    RK_FLOW_CALLS, /* 32 bytes, order.depth in flight */
+    RK_FLOW_ITEMS, /* of a stream, 32 bytes, without answers */
+    RK_FLOW_CALL,  /* 32 bytes, one at a time */
+    RK_FLOW_ASK,   /* the same, and its handler asks back */
+    RK_FLOW_BLOCK, /* 1 KiB, one at a time */
+    RK_FLOW_KEEP,  /* the same, kept by the handler, which gives the one before it back */
+    RK_FLOW_BULK,  /* of a stream, order.size bytes each, copied in and summed in place, order.depth in the backlog */
+    RK_FLOW_WAYS
+};
+
 struct rk_runner_work {
     const struct rk_runner_plan *plan;
     uint32_t session_count;
     struct rask *sessions[RK_WORK_SESSIONS_MAX];
-    uint32_t work, weigh, sum; /* methods */
+    uint32_t work, weigh, sum, count, ask, keep; /* methods */
+    struct rk_meter meter;
     double rounds_per_ns;
     struct rk_standstill workers;
     bool stops; /* workers stand still between slices */
@@ -59,6 +72,8 @@ int rk_runner_mixture(struct rk_runner_work *self, const struct rk_runner_order 
                       struct rk_runner_result *result);
 int rk_runner_bulk(struct rk_runner_work *self, const struct rk_runner_order *order, struct rk_runner_result *result);
 void rk_runner_bulk_finish(struct rk_runner_work *self);
+
+int rk_runner_flow(struct rk_runner_work *self, const struct rk_runner_order *order, struct rk_runner_result *result);
 
 /** Rounds of rk_work_burn() that cost so much. */
 uint64_t rk_runner_work_rounds(const struct rk_runner_work *self, uint64_t cost_ns);

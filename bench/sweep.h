@@ -15,6 +15,7 @@ enum rk_sweep_part {
     RK_SWEEP_PAYLOAD,
     RK_SWEEP_LOAD,
     RK_SWEEP_MIXTURE,
+    RK_SWEEP_FLOW,
     RK_SWEEP_PARTS
 };
 
@@ -28,6 +29,7 @@ int rk_sweep_handlers(struct rk_suite *sweep);
 int rk_sweep_payload(struct rk_suite *sweep);
 int rk_sweep_load(struct rk_suite *sweep);
 int rk_sweep_mixture(struct rk_suite *sweep);
+int rk_sweep_flow(struct rk_suite *sweep);
 
 /** Are there two processors, so that both sides can be busy at once? Where not, it is said, and the part has no rows. */
 bool rk_sweep_has_two(struct rk_suite *sweep);

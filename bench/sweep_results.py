@@ -89,8 +89,21 @@ def mixture(part):
            "goodput/s", "in time", "ideal", "fairness"), rows)
 
 
+def flow(part):
+    names = {"calls": "calls of 32 B, 128 in flight", "items": "items of a stream, 32 B, no answers",
+             "call": "call of 32 B, one at a time", "ask": "the same with an upcall inside", "block": "call of 1 KiB",
+             "keep": "the same, leased and released", "bulk": "items of a stream, 1 MiB, summed in place",
+             "alone": "1 MiB copied and summed by one process"}
+    print("One worker, both sides spin, pinned. Ratios are of neighbouring slices: items to calls "
+          f"{spread(part['items_ratio'])}; what an upcall\nadds to a call, to a call {spread(part['upcall_ratio'])}; items of "
+          f"1 MiB to one process {spread(part['bulk_ratio'])} (throughput).\n")
+    table(("", "time per call or item", "system calls"),
+          [(names[row["name"]], spread(row["ns"], time), "-" if row["system_calls"] is None else f"{row['system_calls']:.4f}")
+           for row in part["rows"]])
+
+
 PARTS = {"sizes": sizes, "inflight": inflight, "workers": workers, "clients": clients, "handlers": handlers,
-         "payload": payload, "load": load, "mixture": mixture}
+         "payload": payload, "load": load, "mixture": mixture, "flow": flow}
 
 
 def section(whole, at):

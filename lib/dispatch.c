@@ -17,6 +17,9 @@
 #define WINDOW_START 4u
 /** Pause between two attempts to take requests back: short at first, longer while it does not help. */
 #define MOVE_PAUSE_NS_MIN 200000u
+/** The first one where no lane is inside a request of ours: its worker sleeps still, or serves others, and to take requests back from
+ * it helps nobody. Parked clients wake up for each look. */
+#define MOVE_PAUSE_NS_OUTSIDE 2000000u
 #define MOVE_PAUSE_NS_MAX 50000000u
 
 static bool bit(const uint64_t *set, uint32_t index)
@@ -166,9 +169,10 @@ static void dispatch_keys(struct rask *s)
     }
 }
 
-static uint32_t wider(const struct rk_lane *lane)
+static uint32_t wider(const struct rask *s, const struct rk_lane *lane)
 {
     uint32_t most = lane->mask + 1 - RK_SLOTS_SPARE;
+    if (most > s->spread.window) most = s->spread.window;
     return lane->window * 2 < most ? lane->window * 2 : most;
 }
 
@@ -177,7 +181,7 @@ void rk_dispatch_backlog(struct rask *s)
     if (RK_LIKELY(s->backlog.count == 0)) return;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (rk_lane_load(lane) == 0 && lane->position > 0) lane->window = wider(lane);
+        if (rk_lane_load(lane) == 0 && lane->position > 0) lane->window = wider(s, lane);
     }
     struct rk_ticket *ticket;
     struct rk_lane *lane;
@@ -308,6 +312,10 @@ static void look_at_spread(struct rask *s, const struct rk_lane *slow)
     const struct rk_lane *last = &s->lanes[s->open_lanes[s->turn < s->open_count ? s->turn : 0]];
     bool in_handler = slow != NULL && slow->stuck && slow->taken_seen > slow->response_position;
     rk_spread_look(&s->spread, rk_load_relaxed(&last->header->service_ns), in_handler, s->finished);
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->window > s->spread.window) lane->window = s->spread.window;
+    }
 }
 
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
@@ -315,11 +323,12 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     if (s->workers < 2 || s->pending == 0 || now_ns < s->next_move_ns) return;
     bool first_look = s->move_pause_ns == 0; /* of this wait: a worker that sleeps may need a moment to wake up */
     s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
-    if (first_look) s->move_pause_ns = MOVE_PAUSE_NS_MIN;
-    s->next_move_ns = now_ns + s->move_pause_ns;
     const struct rk_lane *next = rk_dispatch_choose(s);
     bool idle = next != NULL && rk_lane_load(next) == 0;
     struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look);
+    bool inside = slow != NULL && slow->taken_seen > slow->response_position;
+    if (first_look) s->move_pause_ns = inside ? MOVE_PAUSE_NS_MIN : MOVE_PAUSE_NS_OUTSIDE;
+    s->next_move_ns = now_ns + s->move_pause_ns;
     look_at_spread(s, slow);
     if (first_look) return;
     if (!idle && (slow != NULL || s->backlog.count > 0)) rk_dispatch_open_lane(s, true);
@@ -329,6 +338,7 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     uint32_t moved = take_back(s, slow);
     if (moved == 0) return;
     s->moved += moved;
+    s->move_pause_ns = MOVE_PAUSE_NS_MIN; /* it helped: again soon */
     uint32_t window = slow->window;
     slow->window = 0; /* nothing back to where it came from */
     rk_dispatch_backlog(s);

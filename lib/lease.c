@@ -67,19 +67,18 @@ static void end(struct rask *s, struct rk_lane_leases *leases, struct rk_lease *
     if (s->events != NULL) rk_events_disturb(s);
 }
 
-/** Has the worker said so? Its word goes through the leases of an entry one after the other, and may be past this one. */
-static bool has_ended(const struct rk_lane *lane, uint32_t index)
+/** Has its word come to the end of this lease, or of a later one with the same word? */
+static bool has_ended(const struct rk_lane *lane, uint32_t index, uint32_t generation)
 {
     /* SYNC R16 acquire: pairs with rk_lease_end */
-    uint32_t said = rk_load_acquire(&lane->header->lease_ended[index]);
-    return (int32_t)(said - lane->leases->entry[index].generation) >= 0;
+    return (int32_t)(rk_load_acquire(&lane->header->lease_ended[index]) - generation) >= 0;
 }
 
 void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_lane_leases *leases = lane_table(lane);
     struct rk_lease *lease = leases != NULL ? &leases->entry[lane->lease] : NULL;
-    /* The word may have said the end already, and the response the next lease of the word. */
+    /* The worker may be far ahead: the lease before has ended as well, and its word may say so of many after this one. */
     if (lease != NULL && lease->block != RK_BLOCK_NONE) rk_leases_look(s, lane);
     bool fine = lease != NULL && lease->block == RK_BLOCK_NONE && table(s) != NULL && make_room(s->leases);
     if (!fine) {
@@ -94,8 +93,7 @@ void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
     s->leases->bytes += bytes_of(s, ticket->block);
     s->asides++;
     ticket->block = RK_BLOCK_NONE;
-    /* Seen before this response, its end would be missed. */
-    if (has_ended(lane, lane->lease)) end(s, leases, lease, RASK_LEASE_RELEASED);
+    if (has_ended(lane, lane->lease, lease->generation)) end(s, leases, lease, RASK_LEASE_RELEASED);
 }
 
 bool rk_leases_wait(const struct rk_lane *lane)
@@ -111,7 +109,8 @@ void rk_leases_look(struct rask *s, struct rk_lane *lane)
     leases->ended_seen = rk_load_acquire(&lane->header->leases_ended);
     for (uint32_t i = 0; i < RASK_LEASES_MAX && leases->count > 0; i++) {
         struct rk_lease *lease = &leases->entry[i];
-        if (lease->block != RK_BLOCK_NONE && has_ended(lane, i)) end(s, leases, lease, RASK_LEASE_RELEASED);
+        if (lease->block != RK_BLOCK_NONE && has_ended(lane, i, lease->generation))
+            end(s, leases, lease, RASK_LEASE_RELEASED);
     }
 }
 

@@ -31,8 +31,8 @@ struct rk_leases {
     uint32_t waiting;
 };
 
-/** The response just taken (lane->lease) leaves the request's block with the worker. Nonsense sets lane->broken, and the block stays
- * the ticket's. */
+/** The response just taken (lane->lease) leaves the request's block with the worker, unless that has released it meanwhile. Of
+ * nonsense lane->broken is set, and the request has its response all the same. */
 void rk_lease_begin(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket);
 /** Take back what the lane's worker has released. */
 void rk_leases_look(struct rask *s, struct rk_lane *lane);

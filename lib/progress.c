@@ -35,8 +35,7 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
 {
     if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
         rk_upcall_forget_answer(s, lane);
-    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE))
-        rk_lease_begin(s, lane, ticket); /* breaks the lane if it is nonsense */
+    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE)) rk_lease_begin(s, lane, ticket);
     rk_ticket_let_go(s, ticket);
     if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
         on_late(s, lane, ticket);

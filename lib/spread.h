@@ -9,7 +9,11 @@
  * - a lane stuck inside a handler that left others waiting adds one, and as long as nothing has been answered yet, all.
  *   What it added goes again, half of it per CALLS_PER_STEP answers.
  *
- * A lane that is stuck counts for nothing, so one hung worker narrows nobody's way. */
+ * A lane that is stuck counts for nothing, so one hung worker narrows nobody's way.
+ *
+ * And how many requests a lane may hold: where one takes long, what is bound early waits behind it while another worker is
+ * free. So from WIDE_NS on a lane holds one that waits, and from LATE_NS on, where the time until the next one comes does not
+ * count, none: then the backlog is one queue for all workers. */
 #ifndef RK_SPREAD_H
 #define RK_SPREAD_H
 
@@ -21,6 +25,7 @@ struct rk_spread {
     uint32_t base;
     uint32_t most;
     uint64_t step_at; /* answers at which it becomes narrower */
+    uint32_t window;  /* requests that one lane may hold, at most */
 };
 
 /** A session with `workers` workers, `parallel` of which can run at once beside it (0 counts as 1). */

@@ -325,7 +325,10 @@ void rk_stream_finished(struct rask *s, struct rk_ticket *ticket)
 void rk_stream_unprocessed(struct rask *s, struct rk_ticket *ticket)
 {
     struct rask_stream *stream = rk_stream_of(s, ticket);
-    if (stream->bound || stream->phase == RK_STREAM_DEAD)
+    bool item = (ticket->kind & RK_REQUEST_KIND_BITS) == RK_REQUEST_ITEM;
+    if (stream->bound && item && stream->phase < RK_STREAM_CUTTING)
+        rk_stream_dropped(stream, ticket); /* its worker took it, and saw the mark all the same */
+    else if (stream->bound || stream->phase == RK_STREAM_DEAD)
         rk_finish_empty(s, ticket, RASK_CANCELLED, 0);
     else
         rk_backlog_return(s, ticket);

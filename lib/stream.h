@@ -125,6 +125,8 @@ void rk_stream_look_over(struct rask_stream *stream);
 /* stream_stop.c */
 /** Cancel: what was not started never runs, CUT goes last. */
 void rk_stream_cut(struct rask_stream *stream, uint32_t status, int32_t code);
+/** An item was taken back by policy: count it, and end it. */
+void rk_stream_dropped(struct rask_stream *stream, struct rk_ticket *ticket);
 /** Forget the oldest item that was not started. False: there is none. */
 bool rk_stream_drop_oldest(struct rask_stream *stream);
 /** END or CUT goes. */

@@ -70,7 +70,7 @@ void rk_stream_cut(struct rask_stream *stream, uint32_t status, int32_t code)
     rk_stream_look_over(stream);
 }
 
-static void dropped(struct rask_stream *stream, struct rk_ticket *ticket)
+void rk_stream_dropped(struct rask_stream *stream, struct rk_ticket *ticket)
 {
     stream->dropped++;
     /* SYNC R17 relaxed store: a figure */
@@ -86,7 +86,7 @@ static bool drop_bound(struct rask_stream *stream)
         struct rk_ticket *ticket = ticket_at(stream, lane, position);
         if (ticket == NULL || (ticket->kind & RK_REQUEST_KIND_BITS) != RK_REQUEST_ITEM) continue;
         if ((ticket->flags & RK_TICKET_MARKED) || !rk_settle_retract(stream->s, ticket, RK_CANCEL_RETRACT)) continue;
-        dropped(stream, ticket);
+        rk_stream_dropped(stream, ticket);
         return true;
     }
     return false;
@@ -101,7 +101,7 @@ bool rk_stream_drop_oldest(struct rask_stream *stream)
         ticket = ticket->next != RK_TICKET_NONE ? &tickets->table[ticket->next] : NULL;
     if (ticket == NULL) return false;
     rk_stream_unwait(stream->s, ticket);
-    dropped(stream, ticket);
+    rk_stream_dropped(stream, ticket);
     return true;
 }
 

@@ -207,7 +207,8 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
     open_sink(s, out, max);
     rk_progress(s);
     int result = 0;
-    if (s->sink_count == 0 && s->ready.count == 0 && !rk_callbacks_due(s))
+    /* What a stream had in flight may have ended just now, and nothing of it is for here. */
+    if (s->sink_count == 0 && s->ready.count == 0 && !rk_callbacks_due(s) && s->pending > 0)
         result = rk_upcall_stuck(s) ? rk_refuse_deadlock() : rk_session_wait(s, NULL, deadline_ns);
     int count = close_sink(s);
     return result != 0 ? result : count;

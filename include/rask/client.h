@@ -232,7 +232,8 @@ int rask_abandon(struct rask *s, struct rask_request *request);
 int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 
 /** As rask_poll(), but waits until there is at least one completion or one callback ran.
- * deadline_ns: absolute CLOCK_MONOTONIC, 0 for none. Returns the count (0: only callbacks ran).
+ * deadline_ns: absolute CLOCK_MONOTONIC, 0 for none. Returns the count (0: only callbacks ran, or a stream
+ * went on).
  * Errors: -ETIMEDOUT; -EINTR (only with RASK_OPTION_INTERRUPTIBLE) a signal came: call again; -ENODATA nothing is in
  * flight, so nothing can come. session thread. */
 int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uint64_t deadline_ns);

@@ -3,8 +3,8 @@
  * its memory comes back later: when the handler releases it, one by one or up to a watermark, or when its worker dies. The
  * caller learns of each.
  *
- * What one worker may hold of a session is bounded: RASK_LEASES_MAX requests, and half of slab_bytes_max. rask_info() and `rask stats`
- * show how much it is. Requests of up to RASK_INLINE_BYTES travel in the slot: the worker keeps a copy of those, and the
+ * What one worker may hold of a session is bounded: RASK_LEASES_MAX requests, and half of slab_bytes_max. rask_info() shows how much it is;
+ * `rask stats` also counts private copies and what callers that are gone left behind. Requests of up to RASK_INLINE_BYTES travel in the slot: the worker keeps a copy of those, and the
  * caller has nothing to wait for. So it is between users, where handlers always get a copy. */
 #ifndef RASK_LEASE_H
 #define RASK_LEASE_H

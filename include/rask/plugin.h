@@ -45,7 +45,8 @@ struct rask_host {
 
     /** Room for a response of up to `bytes` bytes, in shared memory: the caller will read it in place. Asking again
      * replaces the earlier room (its contents are lost). NULL if it is over the limit or there is no room: return any
-     * error then; the caller sees RASK_REPLY_TOO_LARGE. Never blocks. */
+     * error then; the caller sees RASK_REPLY_TOO_LARGE. Never blocks, but in a stream (<rask/ext/stream.h>): there it waits
+     * until its caller has released answers, at most the supervisor's --caller-timeout. */
     void *(*reserve)(struct rask_call *call, size_t bytes);
 
     /** The response is the first `bytes` bytes of what was reserved. Returns 0, or -EINVAL when that is more than was

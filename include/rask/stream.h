@@ -19,9 +19,10 @@
  * The backlog is what was sent and is not yet processed: one number, known to the producer (rask_stream_state()), to the
  * handler, and to `rask stats`. An item counts as processed when its handler has returned.
  *
- * An end comes exactly once: OK after rask_stream_end(); CRASHED when the worker died, with `processed` items that certainly
- * were; CANCELLED after rask_stream_cancel(); UNAVAILABLE, SHUTDOWN when supervisor or worker went away. Nothing of a
- * stream is sent again to another worker once its worker may have seen it.
+ * An end comes exactly once: OK after rask_stream_end(), or HANDLER_ERROR and the like as on_open or on_end decided; CRASHED when the
+ * worker died, TIMEOUT when it was killed for being late, with `processed` items that certainly were; CANCELLED after
+ * rask_stream_cancel(); UNAVAILABLE, SHUTDOWN, OVERLOADED when supervisor, worker or memory went away. Nothing of a stream is
+ * sent again to another worker once its worker may have seen it.
  *
  * All functions here are of the session thread. */
 #ifndef RASK_STREAM_H
@@ -120,7 +121,7 @@ int rask_stream_send(struct rask_stream *stream, const void *data, size_t length
                      uint64_t deadline_ns);
 
 /** No more items: the handler's on_end runs after all of them, then the stream ends. Twice is harmless. Returns 0, -EPIPE it
- * has ended otherwise, -EAGAIN the session's queue is full. no-block. */
+ * has ended otherwise. no-block. */
 int rask_stream_end(struct rask_stream *stream);
 
 /** Take up to `max` answers that are there now. Returns how many; 0: none now, or none ever (rask_stream_state() says).

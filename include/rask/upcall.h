@@ -2,7 +2,7 @@
 /* Calls back to the caller: while a handler works on a request, it may ask the caller for something.
  *
  * The caller registers functions by name. They run in the session's thread, inside rask_poll(), rask_wait(),
- * rask_wait_any(), rask_call(), rask_stream_wait() or a blocking rask_stream_reserve(): a caller that does none of these
+ * rask_wait_any(), rask_call(), rask_stream_take(), rask_stream_wait() or a blocking rask_stream_reserve(): a caller that does none of these
  * lets its handlers wait until they give up. Request and answer are read and written in place, in shared memory.
  * Several workers may each have an upcall open; one worker has at most one.
  *

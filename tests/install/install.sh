@@ -18,13 +18,15 @@ meson install -C "$build" --no-rebuild --quiet --destdir "$dest"
 
 for file in bin/rask bin/svgcast "$libdir/rask/plugins/svgcast.so" include/rask/rask.h include/rask/client.h include/rask/plugin.h \
     include/rask/status.h include/rask/limits.h include/rask/version.h include/rask/uring.h \
+    include/rask/stream.h include/rask/upcall.h include/rask/lease.h include/rask/ext/stream.h include/rask/ext/upcall.h include/rask/ext/lease.h \
     "$libdir/librask.so" "$libdir/librask.so.0" "$libdir/librask.a" \
     "$libdir/pkgconfig/rask.pc" "$libdir/pkgconfig/rask-plugin.pc" "$libdir/rask/plugins/echo.so"; do
     [ -e "$dest$prefix/$file" ] || fail "$prefix/$file is not installed"
 done
 
 python3 "$source/tests/install/exports.py" "$dest$prefix/$libdir/librask.so" \
-    "$dest$prefix/include/rask/client.h" "$dest$prefix/include/rask/status.h" "$dest$prefix/include/rask/uring.h"
+    "$dest$prefix/include/rask/client.h" "$dest$prefix/include/rask/status.h" "$dest$prefix/include/rask/uring.h" \
+    "$dest$prefix/include/rask/stream.h" "$dest$prefix/include/rask/upcall.h" "$dest$prefix/include/rask/lease.h"
 
 export PATH="$dest$prefix/bin:$PATH"
 export PKG_CONFIG_PATH="$dest$prefix/$libdir/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$dest"

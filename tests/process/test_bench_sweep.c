@@ -170,6 +170,18 @@ static void test_sweep_payload_has_every_way(void **state)
     kit_assert_verdicts(part, 2);
 }
 
+static void test_sweep_flow_has_every_way(void **state)
+{
+    (void)state;
+    size_t index;
+    const json_t *row, *part = run("flow");
+    const json_t *rows = json_object_get(part, "rows");
+    assert_int_equal(json_array_size(rows), 8);
+    json_array_foreach(rows, index, row) assert_true(kit_number(row, "ns.p50") > 0);
+    assert_true(kit_number(part, "items_ratio.p50") > 0 && kit_number(part, "bulk_ratio.p50") > 0);
+    kit_assert_verdicts(part, 4);
+}
+
 static void test_sweep_load_has_every_step(void **state)
 {
     (void)state;
@@ -292,8 +304,8 @@ static void test_sweep_refuses_bad_command_lines(void **state)
 static void test_sweep_help_names_every_part(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"sizes",    "inflight", "workers", "clients",
-                                        "handlers", "payload",  "load",    "mixture"};
+    static const char *const parts[] = {"sizes",   "inflight", "workers", "clients", "handlers",
+                                        "payload", "load",     "mixture", "flow"};
     const struct kit_result *done = kit_rask("bench", "sweep", "--help", NULL);
     assert_int_equal(done->code, 0);
     for (size_t i = 0; i < COUNT(parts); i++) assert_non_null(strstr(done->out, parts[i]));
@@ -311,6 +323,7 @@ int main(void)
         SWEEP_TEST(test_sweep_clients_all_get_something),
         SWEEP_TEST(test_sweep_handlers_cost_what_they_should),
         SWEEP_TEST(test_sweep_payload_has_every_way),
+        SWEEP_TEST(test_sweep_flow_has_every_way),
         SWEEP_TEST(test_sweep_load_has_every_step),
         SWEEP_TEST(test_sweep_mixture_is_beside_the_ideal_queue),
         SWEEP_TEST(test_sweep_prints_a_table_and_draws_a_panel_for_each_part),

@@ -189,6 +189,12 @@ static void take_calls(struct rask *s)
     }
 }
 
+/** On a busy machine it takes more kills than planned. */
+static bool seen_everything(void)
+{
+    return seen.crashed > 0 && seen.answers > 0 && seen.upcalls > 0 && seen.died > 0;
+}
+
 static void kill_one(void)
 {
     pid_t workers[WORKERS];
@@ -230,7 +236,7 @@ static void test_storm_of_kills_over_streams_upcalls_leases(void **state)
     assert_int_equal(rask_on_upcall(s, "echo", echo, NULL), 0);
     assert_int_equal(rask_on_lease_end(s, on_lease_end, NULL), 0);
     uint64_t next_kill_ns = rask_now_ns() + 20 * KIT_MS;
-    for (uint32_t done = 0; done < kills;) {
+    for (uint32_t done = 0; done < kills || (!seen_everything() && done < 20 * kills);) {
         for (unsigned i = 0; i < STREAMS; i++) turn_of(s, &sent[i]);
         call_one(s);
         take_calls(s);
@@ -251,7 +257,7 @@ static void test_storm_of_kills_over_streams_upcalls_leases(void **state)
         (unsigned long long)seen.ok, (unsigned long long)seen.crashed, (unsigned long long)seen.cut,
         (unsigned long long)seen.calls, (unsigned long long)seen.calls_crashed, (unsigned long long)seen.released,
         (unsigned long long)seen.died);
-    assert_true(seen.crashed > 0 && seen.answers > 0 && seen.upcalls > 0 && seen.died > 0);
+    assert_true(seen_everything());
     rask_close(s);
     kit_stop(&server);
 }

@@ -17,7 +17,7 @@ struct rask_lease {
         data; /**< the request's bytes, readable until released. The caller's own memory if the plugin copes with that */
     size_t bytes;
     uint64_t
-        item;    /**< of a stream: which item, from 0; otherwise which request of this caller to this worker, from 0 */
+        item; /**< of a stream: which item, from 0; otherwise a number that grows with each request of this caller to this worker */
     uint64_t id; /**< the host's */
 };
 

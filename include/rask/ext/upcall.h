@@ -35,7 +35,7 @@ struct rask_upcall_host {
      * `timeout_ns` 0: the supervisor's --caller-timeout; the request's deadline and cancellation end it, too.
      * Returns 0; -ENOSYS the caller has no such function; -ETIMEDOUT it is stuck, or the deadline passed; -ECANCELED the
      * request was cancelled; -EPIPE the caller is gone; -EMSGSIZE its function had no room for the answer; -EINVAL more than was
-     * reserved. *reply is empty then. */
+     * reserved; -ENOMEM for a private copy; -EPROTO the caller answered nonsense. *reply is empty then. */
     int (*call)(struct rask_call *call, uint32_t method, size_t bytes, uint64_t timeout_ns,
                 struct rask_upcall_reply *reply);
 };
