@@ -21,14 +21,10 @@ static int check_options(const struct rask *s, const struct rask_stream_options 
     *full = (struct rask_stream_options)RASK_STREAM_OPTIONS_INIT;
     if (options != NULL) *full = *options;
     if (full->size != sizeof *full)
-        return rk_error(-EINVAL,
-                        "stream options: size is %u, this library expects %zu: start from "
-                        "RASK_STREAM_OPTIONS_INIT",
-                        full->size, sizeof *full);
+        return rk_error(-EINVAL, "stream options: size is %u, not %zu: start from RASK_STREAM_OPTIONS_INIT", full->size,
+                        sizeof *full);
     if (full->policy > RASK_STREAM_DROP_NEWEST)
-        return rk_error(-EINVAL,
-                        "stream options: policy is %u: use BLOCK (0), FAIL (1), DROP_OLDEST (2), "
-                        "DROP_NEWEST (3)",
+        return rk_error(-EINVAL, "stream options: policy is %u: BLOCK is 0, FAIL 1, DROP_OLDEST 2, DROP_NEWEST 3",
                         full->policy);
     if (full->queue_max == 0) full->queue_max = RASK_STREAM_QUEUE_MAX_DEFAULT;
     if (full->queue_max > RASK_STREAM_QUEUE_MAX_LIMIT)
