@@ -205,18 +205,18 @@ static bool has_room(const struct rask *s)
     return count < s->spread.lanes;
 }
 
-bool rk_dispatch_open_lane(struct rask *s, bool impatient)
+/** Does it serve, and has no lane yet? */
+static bool wants_lane(const struct rask *s, uint32_t worker)
 {
-    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down || !has_room(s)) return false;
-    uint32_t worker = UINT32_MAX;
-    for (uint32_t i = 0; i < s->workers && worker == UINT32_MAX; i++) {
-        uint32_t candidate = (s->first_worker + i) % s->workers;
-        if (bit(s->serving, candidate) && !bit(s->has_lane, candidate)) worker = candidate;
-    }
+    return bit(s->serving, worker) && !bit(s->has_lane, worker);
+}
+
+static bool open_lane_to(struct rask *s, uint32_t worker)
+{
     struct rk_lane *lane = NULL;
     for (uint32_t i = 0; i < s->params.lanes && lane == NULL; i++)
         if (s->lanes[i].state == RK_LANE_IS_FREE) lane = &s->lanes[i];
-    if (worker == UINT32_MAX || lane == NULL) return false;
+    if (lane == NULL) return false;
     struct rk_message_lane message = {.session = s->id, .lane = lane->index, .worker = worker};
     rk_message_init(&message.head, RK_OPEN_LANE, sizeof message);
     if (rk_session_send(s, &message, NULL, 0) != 0) return false;
@@ -226,6 +226,28 @@ bool rk_dispatch_open_lane(struct rask *s, bool impatient)
     s->has_lane[worker / 64] |= 1ull << (worker % 64);
     s->opening++;
     return true;
+}
+
+bool rk_dispatch_open_lane(struct rask *s, bool impatient)
+{
+    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down || !has_room(s)) return false;
+    for (uint32_t i = 0; i < s->workers; i++) {
+        uint32_t candidate = (s->first_worker + i) % s->workers;
+        if (wants_lane(s, candidate)) return open_lane_to(s, candidate);
+    }
+    return false;
+}
+
+struct rk_lane *rk_dispatch_choose_for(struct rask *s, uint32_t number)
+{
+    if (number == 0) return rk_dispatch_choose(s);
+    uint32_t worker = number - 1;
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (lane->worker == worker && !lane->broken && !lane->leaving) return lane;
+    }
+    if (s->connected && !s->shutting_down && wants_lane(s, worker)) open_lane_to(s, worker);
+    return NULL;
 }
 
 /** What was cancelled ends where it is. What has a key would only come back to this lane while its worker moves on. */

@@ -197,6 +197,8 @@ void rk_dispatch_backlog(struct rask *s);
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns);
 /** The lane's worker takes nothing new: what it has not started goes elsewhere. */
 void rk_dispatch_leave(struct rask *s, struct rk_lane *lane);
+/** The same for the n-th worker only, from 1; 0: whichever. NULL also while it has no lane, which is then asked for. */
+struct rk_lane *rk_dispatch_choose_for(struct rask *s, uint32_t number);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 

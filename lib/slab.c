@@ -100,14 +100,26 @@ uint32_t rk_slab_take(struct rk_slab *slab, uint32_t class_index)
     slab->free_head[class_index] = block->next;
     block->next = index; /* taken: points at itself */
     if (++block->generation == 0) block->generation = 1;
+    block->users = 1;
     slab->used++;
     return index;
 }
 
-void rk_slab_put(struct rk_slab *slab, uint32_t index)
+static struct rk_block *taken(struct rk_slab *slab, uint32_t index)
 {
     RK_CHECK(index < slab->count && slab->blocks[index].next == index);
-    struct rk_block *block = &slab->blocks[index];
+    return &slab->blocks[index];
+}
+
+void rk_slab_use(struct rk_slab *slab, uint32_t index)
+{
+    taken(slab, index)->users++;
+}
+
+void rk_slab_put(struct rk_slab *slab, uint32_t index)
+{
+    struct rk_block *block = taken(slab, index);
+    if (--block->users > 0) return;
     block->next = slab->free_head[block->class_index];
     slab->free_head[block->class_index] = index;
     slab->used--;

@@ -17,6 +17,7 @@ struct rk_block {
     uint32_t class_index;
     uint32_t next;       /* free list */
     uint32_t generation; /* bumped at each take; never 0 */
+    uint32_t users;      /* who must give it back before it is free; see rk_slab_use() */
 };
 
 struct rk_slab {
@@ -53,7 +54,10 @@ int rk_slab_add(struct rk_slab *slab, uint32_t segment, uint64_t offset, uint32_
 /** Index of a block of this class, or RK_BLOCK_NONE. no-alloc. */
 uint32_t rk_slab_take(struct rk_slab *slab, uint32_t class_index);
 
-/** Give a block back. no-alloc. */
+/** One more user of a taken block. no-alloc. */
+void rk_slab_use(struct rk_slab *slab, uint32_t index);
+
+/** Give a block back; the last user frees it. no-alloc. */
 void rk_slab_put(struct rk_slab *slab, uint32_t index);
 
 #endif

@@ -15,26 +15,25 @@ static int create_table(struct rask *s)
     return 0;
 }
 
-static int check_options(const struct rask_stream_options *options, struct rask_stream_options *full)
+static int check_options(const struct rask *s, const struct rask_stream_options *options,
+                         struct rask_stream_options *full)
 {
     *full = (struct rask_stream_options)RASK_STREAM_OPTIONS_INIT;
     if (options != NULL) *full = *options;
     if (full->size != sizeof *full)
-        return rk_error(-EINVAL,
-                        "stream options: size is %u, this library expects %zu: start from "
-                        "RASK_STREAM_OPTIONS_INIT",
-                        full->size, sizeof *full);
+        return rk_error(-EINVAL, "stream options: size is %u, not %zu: start from RASK_STREAM_OPTIONS_INIT", full->size,
+                        sizeof *full);
     if (full->policy > RASK_STREAM_DROP_NEWEST)
-        return rk_error(-EINVAL,
-                        "stream options: policy is %u: use BLOCK (0), FAIL (1), DROP_OLDEST (2), "
-                        "DROP_NEWEST (3)",
+        return rk_error(-EINVAL, "stream options: policy is %u: BLOCK is 0, FAIL 1, DROP_OLDEST 2, DROP_NEWEST 3",
                         full->policy);
     if (full->queue_max == 0) full->queue_max = RASK_STREAM_QUEUE_MAX_DEFAULT;
     if (full->queue_max > RASK_STREAM_QUEUE_MAX_LIMIT)
         return rk_error(-EINVAL, "stream options: queue_max is %u: at most %u", full->queue_max,
                         RASK_STREAM_QUEUE_MAX_LIMIT);
+    if (full->worker > s->workers)
+        return rk_error(-EINVAL, "stream options: worker is %u: there are %u", full->worker, s->workers);
     if (full->queue_bytes_max == 0) full->queue_bytes_max = RASK_STREAM_BYTES_MAX_DEFAULT;
-    if (full->reserved[0] != 0 || full->reserved[1] != 0 || full->reserved[2] != 0)
+    if (full->reserved0 != 0 || full->reserved[0] != 0 || full->reserved[1] != 0)
         return rk_error(-EINVAL, "stream options: reserved words must be 0");
     if ((full->flags & ~RASK_STREAM_MORE) != 0)
         return rk_error(-EINVAL, "stream options: flags is %#x, of which only RASK_STREAM_MORE (%#x) is known",
@@ -88,7 +87,7 @@ int rask_stream_open(struct rask *s, uint32_t method, const struct rask_stream_o
     struct rask_stream_options full;
     *out = NULL;
     if (rk_session_forked(s)) return rk_session_refuse_child();
-    int result = check_options(options, &full);
+    int result = check_options(s, options, &full);
     if (result == 0 && method >= s->method_count)
         result = rk_error(-EINVAL, "method %u: the plugin has %u methods", method, s->method_count);
     if (result == 0) result = rk_session_usable(s);
@@ -166,7 +165,7 @@ static bool has_room(const struct rk_lane *lane)
 static struct rk_lane *lane_of(struct rask_stream *stream)
 {
     struct rask *s = stream->s;
-    struct rk_lane *lane = stream->bound ? &s->lanes[stream->lane] : rk_dispatch_choose(s);
+    struct rk_lane *lane = stream->bound ? &s->lanes[stream->lane] : rk_dispatch_choose_for(s, stream->options.worker);
     return lane != NULL && has_room(lane) ? lane : NULL;
 }
 

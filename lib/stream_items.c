@@ -77,12 +77,32 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
     }
 }
 
+/** What an item is to hold: room for so many bytes, or those of another reservation. */
+struct wanted {
+    size_t bytes;
+    const struct rk_ticket *same_as; /* NULL: room of its own */
+};
+
+static int reserve_one(struct rask *s, const struct wanted *wanted, struct rk_ticket **ticket)
+{
+    const struct rk_ticket *same = wanted->same_as;
+    int result = rk_reserve(s, same == NULL ? wanted->bytes : 0, ticket);
+    if (result != 0 || same == NULL) return result;
+    (*ticket)->block = same->block;
+    if (same->block != RK_BLOCK_NONE)
+        rk_slab_use(&s->slab, same->block);
+    else
+        memcpy((*ticket)->bytes, same->bytes, sizeof same->bytes);
+    return 0;
+}
+
 /** Room in the session for an item that the backlog has room for. -EAGAIN only where waiting would not help. */
-static int reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
+static int reserve(struct rask_stream *stream, const struct wanted *wanted, uint64_t deadline_ns,
+                   struct rk_ticket **ticket)
 {
     struct rask *s = stream->s;
     for (;;) {
-        int result = rk_reserve(s, bytes, ticket);
+        int result = reserve_one(s, wanted, ticket);
         if (result != -EAGAIN || stream->options.policy != RASK_STREAM_BLOCK || s->pending == s->ready.count)
             return result;
         result = wait_once(stream, deadline_ns);
@@ -96,8 +116,10 @@ static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
     return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
 }
 
-static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
+static int reserve_in_backlog(struct rask_stream *stream, const struct wanted *wanted, uint64_t deadline_ns,
+                              struct rk_ticket **ticket)
 {
+    size_t bytes = wanted->bytes;
     uint64_t memory = bytes <= RASK_INLINE_BYTES ? 0 : rk_class_bytes(rk_class_of(bytes));
     if (memory > stream->options.queue_bytes_max)
         return rk_error(-EMSGSIZE, "an item of %zu bytes takes %llu of memory, queue_bytes_max is %llu", bytes,
@@ -114,17 +136,18 @@ static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t
         if (!takes_items(stream)) return has_ended(stream);
     }
     if (RK_UNLIKELY(stream->waiting_answers >= stream->options.queue_max)) return answers_wait(stream);
-    return reserve(stream, bytes, deadline_ns, ticket);
+    return reserve(stream, wanted, deadline_ns, ticket);
 }
 
 /** A ticket that is reserved for the stream, counted. */
-static int take_ticket(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **out)
+static int take_ticket(struct rask_stream *stream, const struct wanted *wanted, uint64_t deadline_ns,
+                       struct rk_ticket **out)
 {
     if (RK_UNLIKELY(rk_session_forked(stream->s))) return rk_session_refuse_child();
     if (RK_UNLIKELY(!takes_items(stream))) return has_ended(stream);
     struct rk_ticket *ticket;
     stream->users++;
-    int result = reserve_in_backlog(stream, bytes, deadline_ns, &ticket);
+    int result = reserve_in_backlog(stream, wanted, deadline_ns, &ticket);
     int closed = leave(stream);
     if (RK_UNLIKELY(result != 0)) return closed != 0 ? closed : result;
     ticket->wishes = RK_WISH_STREAM;
@@ -136,15 +159,35 @@ static int take_ticket(struct rask_stream *stream, size_t bytes, uint64_t deadli
     return 0;
 }
 
-int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item)
+static int reserve_item(struct rask_stream *stream, const struct wanted *wanted, uint64_t deadline_ns,
+                        struct rask_request *item)
 {
     struct rk_ticket *ticket;
-    int result = take_ticket(stream, bytes, deadline_ns, &ticket);
+    int result = take_ticket(stream, wanted, deadline_ns, &ticket);
     if (result != 0) return result;
     *item = (struct rask_request){.data = rk_reservation_data(stream->s, ticket),
                                   .capacity = rk_reservation_capacity(stream->s, ticket),
                                   .ticket = ticket->id};
     return 0;
+}
+
+int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item)
+{
+    return reserve_item(stream, &(struct wanted){.bytes = bytes}, deadline_ns, item);
+}
+
+int rask_stream_reserve_same(struct rask_stream *stream, const struct rask_request *held, uint64_t deadline_ns,
+                             struct rask_request *item)
+{
+    struct rask *s = stream->s;
+    const struct rk_ticket *ticket = rk_ticket_find(&s->tickets, held->ticket);
+    if (ticket == NULL || ticket->state != RK_TICKET_RESERVED || (ticket->wishes & RK_WISH_STREAM))
+        return rk_error(-EINVAL, "ticket %#llx is not a reservation of rask_reserve() with this session",
+                        (unsigned long long)held->ticket);
+    struct wanted wanted = {.bytes = rk_reservation_capacity(s, ticket), .same_as = ticket};
+    int result = reserve_item(stream, &wanted, deadline_ns, item);
+    if (result == 0) item->user_data = held->user_data;
+    return result;
 }
 
 void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket)
@@ -235,7 +278,7 @@ int rask_stream_send(struct rask_stream *stream, const void *data, size_t length
                      uint64_t deadline_ns)
 {
     struct rk_ticket *ticket;
-    int result = take_ticket(stream, length, deadline_ns, &ticket);
+    int result = take_ticket(stream, &(struct wanted){.bytes = length}, deadline_ns, &ticket);
     if (RK_UNLIKELY(result != 0)) return result;
     if (length > 0) memcpy(rk_reservation_data(stream->s, ticket), data, length);
     ticket->user_data = user_data;

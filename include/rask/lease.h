@@ -27,7 +27,7 @@ enum rask_lease_end {
 struct rask_lease_event {
     uint64_t ticket;    /**< of the request or item that brought it; may be released long since */
     uint64_t user_data; /**< of that request or item */
-    uint64_t bytes;     /**< memory that is free again */
+    uint64_t bytes;     /**< memory that is free again, unless rask_stream_reserve_same() made others use it */
     uint32_t end;       /**< enum rask_lease_end */
     uint32_t reserved;
 };

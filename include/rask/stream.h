@@ -59,10 +59,14 @@ struct rask_stream_options {
     uint32_t queue_max; /**< backlog in items, and as many answers that were not taken: 1..RASK_STREAM_QUEUE_MAX_LIMIT,
                                    0: RASK_STREAM_QUEUE_MAX_DEFAULT */
     uint32_t flags;     /**< RASK_STREAM_MORE or 0 */
+    uint32_t
+        worker; /**< 0: whichever has the least to do. n: the n-th of rask_info().workers, or, when that dies before it
+                               saw any of the stream, its successor: for programs that spread their sessions themselves */
+    uint32_t reserved0; /**< must be 0 */
     uint64_t
         queue_bytes_max; /**< backlog in bytes of memory that its items take: payload blocks (a power of four from 256);
                                    items of up to RASK_INLINE_BYTES take none. 0: RASK_STREAM_BYTES_MAX_DEFAULT */
-    uint64_t reserved[3]; /**< must be 0 */
+    uint64_t reserved[2]; /**< must be 0 */
 };
 #define RASK_STREAM_OPTIONS_INIT                             \
     {                                                        \
@@ -98,6 +102,14 @@ int rask_stream_open(struct rask *s, uint32_t method, const struct rask_stream_o
  * queue_bytes_max; -EPIPE the stream has ended, or was told to: see rask_stream_state(); -EDEADLK inside an upcall of this
  * stream's worker; -ENOMEM, -EMFILE. Waits only with policy BLOCK. */
 int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item);
+
+/** An item of the same bytes as `held`, a reservation of rask_reserve() with this session: nothing is copied. `held` stays yours,
+ * to read from and to send again, also to another stream; do not write to it while an item of it is on its way or leased. Its
+ * memory is free when you have given it back (rask_abandon()) and every item of it has ended, leases included. So what a
+ * worker held when it died is not lost. Submit the item as any other; its user_data is that of `held` unless you change it.
+ * Returns and errors as for rask_stream_reserve(), and -EINVAL `held` is no such reservation. */
+int rask_stream_reserve_same(struct rask_stream *stream, const struct rask_request *held, uint64_t deadline_ns,
+                             struct rask_request *item);
 
 /** Send a reserved item with its first `length` bytes. item->user_data is copied to its answers. To give it back instead,
  * use rask_abandon(). Errors: -EINVAL not a reservation of this stream; -EMSGSIZE; -EPIPE as above (the reservation is

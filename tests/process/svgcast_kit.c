@@ -140,6 +140,24 @@ const struct kit_result *cast_run(const struct cast_folder *frames, ...)
     return kit_program(arguments, NULL);
 }
 
+uint64_t cast_figure(pid_t supervisor, const char *name)
+{
+    char pid[16], wanted[64];
+    snprintf(pid, sizeof(pid), "%d", (int)supervisor);
+    snprintf(wanted, sizeof(wanted), "\"%s\":", name);
+    const char *at = strstr(kit_rask("stats", "--json", "--pid", pid, NULL)->out, wanted); /* the pool's come first */
+    return at ? strtoull(at + strlen(wanted), NULL, 10) : UINT64_MAX;
+}
+
+void cast_await_figure(pid_t supervisor, const char *name, uint64_t value)
+{
+    uint64_t until_ns = rask_now_ns() + 20 * KIT_S;
+    while (cast_figure(supervisor, name) != value) {
+        if (rask_now_ns() > until_ns) fail_msg("\"%s\" does not become %llu", name, (unsigned long long)value);
+        kit_pause_ms(1);
+    }
+}
+
 void cast_expect(const struct kit_result *result, int code, const char *said)
 {
     if (result->code != code || !strstr(result->err, said))

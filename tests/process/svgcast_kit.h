@@ -35,6 +35,9 @@ void cast_add_random(struct cast_folder *folder, uint64_t *random, uint32_t widt
 
 /** Run svgcast with these arguments, NULL at the end, and, if `frames`, the paths of all frames behind them. */
 const struct kit_result *cast_run(const struct cast_folder *frames, ...) __attribute__((sentinel));
+/** A figure of a supervisor, all workers together, by its name in `rask stats --json`; and wait until it is `value`. */
+uint64_t cast_figure(pid_t supervisor, const char *name);
+void cast_await_figure(pid_t supervisor, const char *name, uint64_t value);
 /** Its last run ended with this code and said this on standard error. */
 void cast_expect(const struct kit_result *result, int code, const char *said);
 

@@ -3,11 +3,13 @@
 #include "kit.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BYTES 3000
 
 static struct kit_server server;
+static struct rask *server_session;
 static struct {
     unsigned released;
     unsigned died;
@@ -230,13 +232,132 @@ static void test_items_of_streams(void **unused)
     stop(s);
 }
 
+/** One more item of the same bytes, and its answer. */
+static uint32_t send_same(struct rask_stream *stream, const struct rask_request *held)
+{
+    struct rask_request item;
+    struct rask_completion answer;
+    assert_int_equal(rask_stream_reserve_same(stream, held, 0, &item), 0);
+    assert_ptr_equal(item.data, held->data);
+    assert_int_equal(rask_stream_submit(stream, &item, BYTES), 0);
+    if (rask_stream_wait(stream, &answer, 1, rask_now_ns() + 10 * KIT_S) != 1) return RASK_CRASHED;
+    uint32_t status = answer.status;
+    if (status == RASK_OK) assert_int_equal(answer.user_data, held->user_data);
+    rask_release(server_session, &answer);
+    return status;
+}
+
+/** What the caller holds it can send again, to the successor of a worker that died with it, too; the memory returns when
+ * nobody needs it any more. */
+static void test_held_bytes_are_sent_again(void **unused)
+{
+    (void)unused;
+    struct rask *s = server_session = start("flow_shared", "1");
+    uint64_t mapped = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        struct rask_stream *stream[2];
+        struct rask_request held;
+        memset(&seen, 0, sizeof seen);
+        assert_int_equal(rask_reserve(s, BYTES, &held), 0);
+        held.user_data = round + 1;
+        memset(held.data, (int)round + 1, BYTES);
+        *(char *)held.data = 'k';
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(rask_stream_open(s, (uint32_t)rask_method(s, "keep"), NULL, &stream[i]), 0);
+            assert_int_equal(send_same(stream[i], &held), RASK_OK);
+            assert_int_equal(send_same(stream[i], &held), RASK_OK);
+            assert_int_equal(info_of(s).leases, 2);
+            if (i == 1) break;
+            const char deadly[] = {'x', (char)round};
+            assert_int_equal(rask_stream_send(stream[i], deadly, sizeof deadly, 0, 0), 0);
+            struct rask_completion none;
+            assert_int_equal(rask_stream_wait(stream[i], &none, 1, rask_now_ns() + 10 * KIT_S), 0);
+            rask_poll(s, NULL, 0);
+            assert_int_equal(seen.died, 2);
+            assert_int_equal(seen.last, round + 1);
+        }
+        assert_int_equal(rask_abandon(s, &held), 0);
+        assert_int_equal(command(s, 'c', 0), 2); /* still leased, and nothing else lies there */
+        for (unsigned i = 0; i < 2; i++) rask_stream_close(stream[i]);
+        command(s, 'o', 0);
+        command(s, 'o', 0);
+        rask_poll(s, NULL, 0);
+        assert_int_equal(seen.released, 2);
+        assert_int_equal(info_of(s).leased_bytes, 0);
+        if (round == 1) mapped = info_of(s).bytes_mapped;
+    }
+    assert_int_equal(info_of(s).bytes_mapped, mapped); /* the same block, again and again */
+    stop(s);
+}
+
+static void test_only_held_bytes_are_sent_again(void **unused)
+{
+    (void)unused;
+    struct rask *s = start("flow_shared", "1");
+    struct rask_stream *stream;
+    struct rask_request held, item, same;
+    assert_int_equal(rask_stream_open(s, (uint32_t)rask_method(s, "plain"), NULL, &stream), 0);
+    assert_int_equal(rask_stream_reserve(stream, BYTES, 0, &item), 0);
+    assert_int_equal(rask_stream_reserve_same(stream, &item, 0, &same), -EINVAL); /* another item */
+    assert_int_equal(rask_abandon(s, &item), 0);
+    assert_int_equal(rask_reserve(s, 5, &held), 0); /* so little travels as a copy */
+    memcpy(held.data, "small", 5);
+    assert_int_equal(rask_stream_reserve_same(stream, &held, 0, &same), 0);
+    assert_int_equal(rask_stream_submit(stream, &same, 5), 0);
+    struct rask_completion answer;
+    assert_int_equal(rask_stream_wait(stream, &answer, 1, rask_now_ns() + 10 * KIT_S), 1);
+    assert_memory_equal(answer.data, "small", 5);
+    rask_release(s, &answer);
+    assert_int_equal(rask_abandon(s, &held), 0);
+    assert_int_equal(rask_stream_reserve_same(stream, &held, 0, &same), -EINVAL); /* given back */
+    rask_stream_close(stream);
+    stop(s);
+}
+
+/** A caller that looks only when the worker has released everything, and used each lease's place again: it learns of all. */
+static void test_ends_are_told_however_late(void **unused)
+{
+    (void)unused;
+    enum { LEASES = 60 };
+    static const char keep_it[BYTES] = {'k', 7}, release_it[] = {'o'};
+    struct rask *s = start("flow_shared", "1");
+    struct rask_stream *stream;
+    struct rask_completion answer;
+    char items[32];
+    assert_int_equal(rask_stream_open(s, (uint32_t)rask_method(s, "keep"), NULL, &stream), 0);
+    command(s, 'c', 0);      /* a lane is open: what is sent now needs no look of the caller */
+    keep(s, 7, BYTES, NULL); /* one is always held, so that ends are looked for */
+    for (unsigned i = 0; i < LEASES; i++) {
+        assert_int_equal(rask_stream_send(stream, keep_it, sizeof keep_it, i, 0), 0);
+        assert_int_equal(rask_stream_send(stream, release_it, sizeof release_it, i, 0), 0);
+    }
+    snprintf(items, sizeof items, "\"items\":%u,", 2 * LEASES);
+    while (!strstr(kit_rask("stats", "--socket", server.socket, "--json", NULL)->out, items)) kit_pause_ms(1);
+    for (unsigned i = 0; i < 2 * LEASES; i++) {
+        assert_int_equal(rask_stream_wait(stream, &answer, 1, rask_now_ns() + 10 * KIT_S), 1);
+        assert_int_equal(answer.status, RASK_OK);
+        rask_release(s, &answer);
+    }
+    rask_poll(s, NULL, 0);
+    assert_int_equal(seen.released, LEASES);
+    assert_int_equal(info_of(s).leases, 1);
+    rask_stream_close(stream);
+    stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(test_watermark),        KIT_TEST(test_one_by_one_and_memory_returns),
-        KIT_TEST(test_copies),           KIT_TEST(test_bounds),
-        KIT_TEST(test_death_releases),   KIT_TEST(test_caller_goes),
+        KIT_TEST(test_watermark),
+        KIT_TEST(test_one_by_one_and_memory_returns),
+        KIT_TEST(test_copies),
+        KIT_TEST(test_bounds),
+        KIT_TEST(test_death_releases),
+        KIT_TEST(test_caller_goes),
         KIT_TEST(test_items_of_streams),
+        KIT_TEST(test_held_bytes_are_sent_again),
+        KIT_TEST(test_only_held_bytes_are_sent_again),
+        KIT_TEST(test_ends_are_told_however_late),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;

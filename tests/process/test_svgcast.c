@@ -213,35 +213,6 @@ static void test_a_pause_between_paths_harms_nobody(void **state)
     expect_playback(folder.out, NULL);
 }
 
-/** Comparing is repeated when a worker dies; the picture is the same. */
-static void test_a_worker_that_dies_costs_nothing(void **state)
-{
-    uint64_t random = kit_seed();
-    size_t wanted_bytes, got_bytes;
-    pid_t supervisor, workers[8];
-    (void)state;
-    cast_add_random(&folder, &random, 400, 300, 12);
-    expect_ok(cast_run(&folder, "-o", folder.out, NULL));
-    char *wanted = svg_read_file(folder.out, &wanted_bytes);
-    const char *arguments[40] = {getenv("SVGCAST_BIN"), "--workers", "2", "-o", folder.out};
-    for (unsigned i = 0; i < folder.count; i++) arguments[5 + i] = folder.frames[i];
-    pid_t pid = kit_launch(arguments, -1, -1);
-    while (kit_children(pid, &supervisor, 1) == 0) kit_pause_ms(1);
-    kit_wait_children(supervisor, 2);
-    assert_int_equal(kit_children(supervisor, workers, 8), 2);
-    while (kit_mappings(pid) == 0) kit_pause_ms(1); /* its session is there, so a worker serves */
-    unsigned busy = 0;
-    const uint64_t idle_ns[] = {kit_cpu_ns(workers[0]), kit_cpu_ns(workers[1])};
-    for (; kit_cpu_ns(workers[busy]) < idle_ns[busy] + 10 * KIT_MS; busy = !busy) kit_pause_ms(1);
-    assert_int_equal(kill(workers[busy], SIGKILL), 0);
-    assert_int_equal(kit_wait(pid, 15000), 0);
-    char *got = svg_read_file(folder.out, &got_bytes);
-    assert_int_equal(got_bytes, wanted_bytes);
-    assert_memory_equal(got, wanted, wanted_bytes);
-    free(got);
-    free(wanted);
-}
-
 /* ---- what goes wrong ------------------------------------------------------------------------------------------- */
 
 /* The run failed like this, and left nothing but the frames and `others` files. */
@@ -343,6 +314,7 @@ static void test_bad_plugins_are_errors_that_name_the_frame(void **state)
     expect_failure(cast_run(&folder, "--plugin", kit_plugin("regions_fails"), "-o", out, NULL), 1, frame, "code 42", 0);
     expect_failure(cast_run(&folder, "--plugin", kit_plugin("regions_lies"), "-o", out, NULL), 76, frame,
                    "no list of regions", 0);
+    expect_failure(cast_run(&folder, "--plugin", kit_plugin("regions_asks"), "-o", out, NULL), 1, frame, "code 43", 0);
     expect_failure(cast_run(&folder, "--plugin", kit_plugin("regions_hangs"), "--timeout", "200ms", "-o", out, NULL),
                    124, frame, "--timeout", 0);
     expect_failure(cast_run(&folder, "--plugin", "echo", "-o", out, NULL), 64, NULL, "no method \"regions\"", 0);
@@ -443,7 +415,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_patches_prints_the_list_as_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths_come_on_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_pause_between_paths_harms_nobody, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_worker_that_dies_costs_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frames_that_cannot_be_used_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stamps_that_cannot_be_used_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_command_lines_say_what_would_be_right, set_up, tear_down),

@@ -161,6 +161,25 @@ static void test_growing_moves_no_block_that_is_in_use(void **state)
     assert_int_equal(rk_slab_take(&slab, 0), RK_BLOCK_NONE);
 }
 
+static void test_last_of_several_users_frees_a_block(void **state)
+{
+    (void)state;
+    rk_slab_init(&slab, 4);
+    assert_int_equal(rk_slab_add(&slab, 1, START, 0, 1), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        uint32_t block = rk_slab_take(&slab, 0);
+        assert_int_not_equal(block, RK_BLOCK_NONE);
+        rk_slab_use(&slab, block);
+        rk_slab_use(&slab, block);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(slab.used, 1);
+            assert_int_equal(rk_slab_take(&slab, 0), RK_BLOCK_NONE);
+            rk_slab_put(&slab, block);
+        }
+        assert_int_equal(slab.used, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +191,7 @@ int main(void)
         cmocka_unit_test_teardown(test_last_freed_is_first_used, tear_down),
         cmocka_unit_test_teardown(test_generation_grows_with_each_use_and_is_never_zero, tear_down),
         cmocka_unit_test_teardown(test_growing_moves_no_block_that_is_in_use, tear_down),
+        cmocka_unit_test_teardown(test_last_of_several_users_frees_a_block, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

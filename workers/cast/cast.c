@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop of svgcast: read a frame, give it to the workers together with the one before, write what has come back, in order.
- * Blocks on the files, on standard input, and on the workers when enough is on its way. */
+/* The loop of svgcast, the capturing thread: decode a frame right into the memory that a worker reads, hand it over, write what
+ * has come back, in order. Blocks on the files, on standard input, and on the workers when all places are taken. */
 #include "cast.h"
 #include "cast_meter.h"
 #include "exit_codes.h"
@@ -18,8 +18,16 @@ struct cast {
     const struct rk_cast_options *options;
     struct rk_pairs pairs;
     struct rk_out_file out;
-    struct rk_frame *last; /* the newest frame */
-    size_t frames;         /* read so far */
+    uint32_t width, height; /* of all frames; 0 before the first */
+    size_t frames;          /* read so far */
+};
+
+/* A frame that is being read. */
+struct reading {
+    struct cast *cast;
+    const char *path;
+    int code; /* why there is no room for it */
+    const uint32_t *pixels;
 };
 
 static int out_failed(const struct cast *cast, int error)
@@ -42,51 +50,25 @@ static int check_opaque(const char *path, const struct rk_image *image)
     return RK_GO_ON;
 }
 
-static int check_size(const struct cast *cast, const char *path, const struct rk_image *image)
+static int check_size(const struct cast *cast, const char *path, uint32_t width, uint32_t height)
 {
-    const struct rk_image *first = &cast->last->image;
-    if (image->width == first->width && image->height == first->height) return RK_GO_ON;
+    if (width == cast->width && height == cast->height) return RK_GO_ON;
     rk_complain("%s: it has %u x %u pixels, and the frames before it have %u x %u: give frames of one size", path,
-                image->width, image->height, first->width, first->height);
+                width, height, cast->width, cast->height);
     return RK_EXIT_BAD_DATA;
 }
 
-static int read_image(const struct cast *cast, const char *path, struct rk_image *image)
-{
-    struct rk_png_fault fault;
-    int error = rk_png_read(path, RK_PAIR_PIXELS_MAX, image, &fault);
-    if (error < 0) {
-        rk_complain("%s: %s", path, fault.text);
-        return error == -EFBIG ? RK_EXIT_BAD_DATA : RK_EXIT_NO_INPUT;
-    }
-    int code = cast->last ? check_size(cast, path, image) : RK_GO_ON;
-    return code == RK_GO_ON ? check_opaque(path, image) : code;
-}
-
-static int read_frame(const struct cast *cast, const char *path, struct rk_frame **frame)
-{
-    uint64_t at_ms;
-    struct rk_image image = {0};
-    int code = rk_stamps_at(cast->options->stamps, cast->frames, path, &at_ms);
-    if (code == RK_GO_ON) code = read_image(cast, path, &image);
-    if (code == RK_GO_ON) {
-        *frame = rk_frame_create(path, &image, at_ms);
-        if (!*frame) {
-            rk_complain("%s: out of memory", path);
-            code = RK_EXIT_UNAVAILABLE;
-        }
-    }
-    rk_image_free(&image);
-    return code;
-}
-
+/* The first frame adds one picture, the whole; the others, what changed. */
 static int write_pair(struct cast *cast, const struct rk_pair *pair)
 {
-    const struct rk_regions *regions = &pair->answer.regions;
     int error = 0;
-    for (uint32_t i = 0; error == 0 && i < regions->count; i++) {
-        const struct rk_region *region = &regions->list[i];
-        error = rk_svg_region(cast->out.file, pair->after->at_ms, region->rect, region->crop.data, region->crop.bytes);
+    for (uint32_t i = 0; error == 0 && i < pair->crops.count; i++) {
+        const struct rk_crop *crop = &pair->crops.list[i];
+        if (pair->number == 0) {
+            error = rk_svg_begin(cast->out.file, cast->width, cast->height, crop->png.data, crop->png.length);
+        } else {
+            error = rk_svg_region(cast->out.file, pair->at_ms, crop->rect, crop->png.data, crop->png.length);
+        }
     }
     return error < 0 ? out_failed(cast, error) : RK_GO_ON;
 }
@@ -105,57 +87,71 @@ static int write_some(struct cast *cast, bool wait)
     }
 }
 
-static int begin(struct cast *cast, const struct rk_image *image)
+/* Wait until there is a place for one more frame. */
+static int await_place(struct cast *cast)
 {
-    struct rk_bytes png = {0};
-    const struct rk_rect all = {0, 0, image->width, image->height};
-    if (rk_png_write(image, all, &png) < 0) {
-        rk_complain("out of memory for the first frame");
-        rk_bytes_finish(&png);
-        return RK_EXIT_UNAVAILABLE;
+    for (;;) {
+        int code = write_some(cast, false);
+        if (code != RK_GO_ON || !rk_pairs_full(&cast->pairs)) return code;
+        rk_pairs_wait(&cast->pairs);
     }
-    int error = rk_svg_begin(cast->out.file, image->width, image->height, png.data, png.length);
-    rk_bytes_finish(&png);
-    return error < 0 ? out_failed(cast, error) : RK_GO_ON;
 }
 
-static bool is_same(const struct rk_image *a, const struct rk_image *b)
+static int find_room(void *user, uint32_t width, uint32_t height, uint32_t *pixels[2])
 {
-    return memcmp(a->pixels, b->pixels, rk_image_pixels(a) * sizeof(*a->pixels)) == 0;
+    struct reading *reading = user;
+    struct cast *cast = reading->cast;
+    if (cast->frames == 0) {
+        cast->width = width;
+        cast->height = height;
+        reading->code = rk_pairs_start(&cast->pairs, width, height);
+    } else {
+        reading->code = check_size(cast, reading->path, width, height);
+    }
+    if (reading->code == RK_GO_ON) reading->code = await_place(cast);
+    if (reading->code != RK_GO_ON) return -ECANCELED;
+    rk_pairs_place(&cast->pairs, pixels);
+    reading->pixels = pixels[0];
+    return 0;
 }
 
-/* A frame that is like the one before adds nothing. */
-static int compare(struct cast *cast, struct rk_frame *frame)
+static int read_frame(struct cast *cast, const char *path)
 {
-    if (is_same(&cast->last->image, &frame->image)) return RK_GO_ON;
-    int code = rk_pairs_full(&cast->pairs) ? write_some(cast, true) : RK_GO_ON;
-    return code == RK_GO_ON ? rk_pairs_add(&cast->pairs, cast->last, frame) : code;
+    struct rk_png_fault fault;
+    struct reading reading = {.cast = cast, .path = path, .code = RK_GO_ON};
+    const struct rk_png_room room = {.find = find_room, .user = &reading};
+    int error = rk_png_read_into(path, RK_FRAME_PIXELS_MAX, &room, &fault);
+    if (reading.code != RK_GO_ON) return reading.code;
+    if (error < 0) {
+        rk_complain("%s: %s", path, fault.text);
+        return error == -EFBIG ? RK_EXIT_BAD_DATA : RK_EXIT_NO_INPUT;
+    }
+    return check_opaque(path, &(struct rk_image){cast->width, cast->height, reading.pixels});
 }
 
 static int add_frame(struct cast *cast, const char *path)
 {
-    struct rk_frame *frame = NULL;
-    int code = read_frame(cast, path, &frame);
+    uint64_t at_ms;
+    int code = rk_stamps_at(cast->options->stamps, cast->frames, path, &at_ms);
+    if (code == RK_GO_ON) code = read_frame(cast, path);
     if (code != RK_GO_ON) return code;
-    code = cast->last ? compare(cast, frame) : begin(cast, &frame->image);
-    rk_frame_drop(cast->last);
-    cast->last = frame;
+    rk_pairs_submit(&cast->pairs, path, at_ms);
     cast->frames++;
     rk_cast_meter_show(cast->frames - cast->pairs.count, cast->pairs.count);
-    return code == RK_GO_ON ? write_some(cast, false) : code;
+    return write_some(cast, false);
 }
 
 /* No path is there yet: until there is one, write what comes back. */
 static int await_path(struct cast *cast, struct rk_paths *paths)
 {
-    struct pollfd ready[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    if (cast->pairs.count > 0) {
-        ready[1].fd = rask_fd(cast->pairs.session);
-        if (ready[1].fd < 0) return rk_fail(ready[1].fd);
-    }
+    struct pollfd ready[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                             {.fd = rk_pairs_fd(&cast->pairs), .events = POLLIN}};
     if (poll(ready, 2, -1) < 0 && errno != EINTR)
         ready[0].revents = POLLIN; /* then it is read without waiting for both */
-    if (ready[1].revents) return write_some(cast, false);
+    if (ready[1].revents) {
+        rk_pairs_wait(&cast->pairs); /* it has rung already */
+        return write_some(cast, false);
+    }
     if (!ready[0].revents) return RK_GO_ON;
     int error = rk_paths_read(paths);
     if (error == 0) return RK_GO_ON;
@@ -196,7 +192,6 @@ int rk_cast(const struct rk_cast_options *options, struct rk_paths *paths)
     if (code == RK_GO_ON) code = end(&cast);
     rk_cast_meter_clear();
     rk_out_abandon(&cast.out);
-    rk_frame_drop(cast.last);
-    rk_pairs_finish(&cast.pairs);
+    if (error == 0) rk_pairs_finish(&cast.pairs);
     return code;
 }

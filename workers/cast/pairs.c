@@ -1,57 +1,71 @@
 /* SPDX-License-Identifier: MIT */
-/* See pairs.h. One session with a private supervisor. A pair whose worker dies is sent again: comparing is a pure function, so
- * that does no harm; one that kills several is given up. */
+/* See pairs.h. */
 #include "pairs.h"
-#include "clock.h"
 #include "exit_codes.h"
 #include "message.h"
 #include "options.h"
 #include "workers.h"
 #include <errno.h>
 #include <rask/rask.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Every worker has a pair, and two more wait, so that no worker waits for the next file. */
-#define PAIRS_AHEAD 2u
-#define ATTEMPTS_MAX 3u
-#define TAKEN_AT_ONCE 16u
-
-struct rk_frame *rk_frame_create(const char *path, struct rk_image *image, uint64_t at_ms)
-{
-    size_t length = strlen(path);
-    struct rk_frame *frame = malloc(sizeof(*frame) + length + 1);
-    if (!frame) return NULL;
-    *frame = (struct rk_frame){.image = *image, .at_ms = at_ms, .users = 1};
-    memcpy(frame->path, path, length + 1);
-    *image = (struct rk_image){0};
-    return frame;
-}
-
-struct rk_frame *rk_frame_use(struct rk_frame *frame)
-{
-    frame->users++;
-    return frame;
-}
-
-void rk_frame_drop(struct rk_frame *frame)
-{
-    if (!frame || --frame->users > 0) return;
-    rk_image_free(&frame->image);
-    free(frame);
-}
+/* Memory for frames that wait, of all runners together, and how many places that makes for one: enough for a run and the frame
+ * before it, and no more than are of use. */
+#define PLACES_BYTES (128u << 20)
+#define PLACES_MIN 4u
+#define PLACES_MAX 32u
+/* Longer runs: less is written twice. Shorter ones: all workers have something to do sooner. */
+#define RUN_FRAMES_MAX 4u
+#define BLOCK_FACTOR 4u /* from one class of blocks to the next */
 
 int rk_pairs_init(struct rk_pairs *pairs, const struct rk_pairs_options *options)
 {
-    *pairs = (struct rk_pairs){.options = *options, .capacity = options->workers + PAIRS_AHEAD};
-    pairs->queue = calloc(pairs->capacity, sizeof(*pairs->queue));
-    return pairs->queue ? 0 : -ENOMEM;
+    *pairs = (struct rk_pairs){.options = *options};
+    pairs->runners = calloc(options->workers, sizeof(*pairs->runners));
+    if (!pairs->runners) return -ENOMEM;
+    int error = rk_meeting_init(&pairs->meeting);
+    if (error < 0) free(pairs->runners);
+    return error;
 }
 
-bool rk_pairs_full(const struct rk_pairs *pairs)
+static uint32_t places_for(const struct rk_pairs *pairs, uint32_t width, uint32_t height)
 {
-    return pairs->count == pairs->capacity;
+    uint64_t block = RASK_BLOCK_BYTES_MIN;
+    while (block < rk_frame_bytes(width, height)) block *= BLOCK_FACTOR;
+    uint64_t places = PLACES_BYTES / block / pairs->options.workers;
+    return (uint32_t)(places < PLACES_MIN ? PLACES_MIN : places > PLACES_MAX ? PLACES_MAX : places);
+}
+
+static int start_runners(struct rk_pairs *pairs, struct rask *session, struct rk_runner_options *options)
+{
+    struct rask *own = session;
+    for (; pairs->started < pairs->options.workers; pairs->started++) {
+        options->worker = pairs->started + 1;
+        int error = pairs->started > 0 ? rask_clone(session, &own) : 0;
+        if (error == 0) error = rk_runner_start(&pairs->runners[pairs->started], &pairs->meeting, own, options);
+        if (error == 0) continue;
+        int code = rk_fail(error);
+        rask_close(own); /* NULL where there is none */
+        return code;
+    }
+    return RK_GO_ON;
+}
+
+int rk_pairs_start(struct rk_pairs *pairs, uint32_t width, uint32_t height)
+{
+    struct rk_runner_options options = {.width = width,
+                                        .height = height,
+                                        .places = places_for(pairs, width, height),
+                                        .timeout_ns = pairs->options.timeout_ns};
+    struct rask *session = NULL;
+    pairs->run_left = pairs->run_frames = options.places - 2 < RUN_FRAMES_MAX ? options.places - 2 : RUN_FRAMES_MAX;
+    pairs->now = pairs->then = pairs->runners;
+    pairs->capacity = (size_t)pairs->options.workers * options.places;
+    pairs->queue = calloc(pairs->capacity, sizeof(*pairs->queue));
+    if (!pairs->queue) return rk_fail(-ENOMEM);
+    int code = rk_workers_start(&pairs->options, width, height, options.places, &session, &options.method);
+    return code == RK_GO_ON ? start_runners(pairs, session, &options) : code;
 }
 
 static struct rk_pair *pair_at(struct rk_pairs *pairs, size_t index)
@@ -59,138 +73,86 @@ static struct rk_pair *pair_at(struct rk_pairs *pairs, size_t index)
     return &pairs->queue[(pairs->first + index) % pairs->capacity];
 }
 
-/* How a pair failed, for people. */
-static int fail_pair(const struct rk_pairs *pairs, const struct rk_pair *pair, const struct rask_completion *done)
+/* The one with the least to do; the present one if it is among those, because then nothing is written twice. */
+static struct rk_runner *least_loaded(struct rk_pairs *pairs)
 {
-    char more[320] = "";
-    if (done->status == RASK_HANDLER_ERROR) {
-        snprintf(more, sizeof(more), " (code %d)", (int)done->code);
-    } else if (done->status == RASK_CRASHED) {
-        char text[64];
-        const char *file = rask_crash_file(pairs->session);
-        snprintf(more, sizeof(more), " (%s, %u times)%s%s", rk_signal_text(done->code, text, sizeof(text)),
-                 pair->attempts, *file ? "; to see where: rask replay --gdb " : "", file);
-    } else if (done->status == RASK_TIMEOUT || done->status == RASK_EXPIRED || done->status == RASK_ABORTED) {
-        snprintf(more, sizeof(more), "; --timeout gives it longer");
+    struct rk_runner *best = pairs->now;
+    uint64_t least = rk_runner_load(best);
+    for (uint32_t i = 0; i < pairs->started; i++) {
+        uint64_t load = rk_runner_load(&pairs->runners[i]);
+        if (load >= least) continue;
+        best = &pairs->runners[i];
+        least = load;
     }
-    rk_complain("%s: comparing it with the frame before it failed: %s%s", pair->after->path,
-                rask_status_text(done->status), more);
-    return rk_exit_from_status(done->status);
+    return best;
 }
 
-static int take_some(struct rk_pairs *pairs, bool wait);
-
-/* Room for a request, waiting for it if others are on their way. */
-static int reserve(struct rk_pairs *pairs, size_t bytes, struct rask_request *request)
+bool rk_pairs_full(struct rk_pairs *pairs)
 {
-    for (;;) {
-        int error = rask_reserve(pairs->session, bytes, request);
-        if (error == 0) return RK_GO_ON;
-        if (error != -EAGAIN || rask_pending(pairs->session) == 0) return rk_fail(error);
-        int code = take_some(pairs, true);
-        if (code != RK_GO_ON) return code;
-    }
+    if (pairs->count == pairs->capacity || rk_runner_room(pairs->now) == 0) return true;
+    pairs->then = pairs->run_left == 1 ? least_loaded(pairs) : pairs->now;
+    return pairs->then != pairs->now && rk_runner_room(pairs->then) == 0;
 }
 
-static int submit(struct rk_pairs *pairs, struct rk_pair *pair)
+void rk_pairs_place(struct rk_pairs *pairs, uint32_t *pixels[2])
 {
-    struct rask_request_options options = RASK_REQUEST_OPTIONS_INIT;
-    struct rask_request request;
-    const struct rk_image *image = &pair->after->image;
-    size_t bytes = rk_pair_bytes(image->width, image->height);
-    int code = reserve(pairs, bytes, &request);
-    if (code != RK_GO_ON) return code;
-    rk_pair_put(request.data, &pair->before->image, image);
-    if (pairs->options.timeout_ns > 0) options.deadline_ns = rk_deadline_after(pairs->options.timeout_ns);
-    pair->ticket = request.ticket;
-    pair->attempts++;
-    int error = rask_submit(pairs->session, &request, pairs->method, bytes, &options);
-    return error < 0 ? rk_fail(error) : RK_GO_ON;
+    pixels[0] = rk_runner_take(pairs->now);
+    pixels[1] = pairs->then != pairs->now ? rk_runner_take(pairs->then) : NULL;
 }
 
-/* An answer came. It holds the crops until its pair is popped. */
-static int settle(struct rk_pairs *pairs, struct rk_pair *pair, struct rask_completion *done)
+void rk_pairs_submit(struct rk_pairs *pairs, const char *path, uint64_t at_ms)
 {
-    if (done->status == RASK_CRASHED && pair->attempts < ATTEMPTS_MAX) {
-        rask_release(pairs->session, done);
-        return submit(pairs, pair);
-    }
-    pair->answered = true;
-    pair->answer.completion = *done;
-    if (done->status != RASK_OK) return fail_pair(pairs, pair, done);
-    const struct rk_image *image = &pair->after->image;
-    int error = rk_answer_get(done->data, done->length, image->width, image->height, &pair->answer.regions);
-    if (error == 0) return RK_GO_ON;
-    rk_complain(
-        "%s: the plugin answered with something that is no list of regions: use the plugin svgcast of this version",
-        pair->after->path);
-    return RK_EXIT_PROTOCOL;
-}
-
-static struct rk_pair *find(struct rk_pairs *pairs, uint64_t ticket)
-{
-    for (size_t i = 0; i < pairs->count; i++) {
-        struct rk_pair *pair = pair_at(pairs, i);
-        if (pair->ticket == ticket && !pair->answered) return pair;
-    }
-    return NULL;
-}
-
-static int take_some(struct rk_pairs *pairs, bool wait)
-{
-    struct rask_completion done[TAKEN_AT_ONCE];
-    int count =
-        wait ? rask_wait_any(pairs->session, done, TAKEN_AT_ONCE, 0) : rask_poll(pairs->session, done, TAKEN_AT_ONCE);
-    if (count < 0) return rk_fail(count);
-    int code = RK_GO_ON;
-    for (int i = 0; i < count; i++) {
-        struct rk_pair *pair = find(pairs, done[i].ticket);
-        if (pair && code == RK_GO_ON) {
-            code = settle(pairs, pair, &done[i]);
-        } else {
-            rask_release(pairs->session, &done[i]); /* after a failure nobody wants it */
-        }
-    }
-    return code;
-}
-
-int rk_pairs_add(struct rk_pairs *pairs, struct rk_frame *before, struct rk_frame *after)
-{
-    if (!pairs->session) {
-        int code = rk_workers_start(&pairs->options, &after->image, pairs->capacity, &pairs->session, &pairs->method);
-        if (code != RK_GO_ON) return code;
-    }
+    uint64_t number = pairs->frames++;
     struct rk_pair *pair = pair_at(pairs, pairs->count++);
-    *pair = (struct rk_pair){.before = rk_frame_use(before), .after = rk_frame_use(after)};
-    return submit(pairs, pair);
+    *pair = (struct rk_pair){.number = number, .at_ms = at_ms};
+    rk_runner_submit(pairs->now, number, pair, number == 0, path);
+    if (pairs->then != pairs->now) rk_runner_submit(pairs->then, number, NULL, true, path);
+    if (--pairs->run_left == 0) pairs->run_left = pairs->run_frames;
+    pairs->now = pairs->then;
+}
+
+static int failure(const struct rk_pairs *pairs)
+{
+    int code = pairs->meeting.code;
+    if (code != RK_GO_ON) rk_complain("%s", pairs->meeting.failure);
+    return code;
 }
 
 int rk_pairs_oldest(struct rk_pairs *pairs, bool wait, struct rk_pair **pair)
 {
     *pair = NULL;
-    if (pairs->count == 0) return RK_GO_ON;
-    struct rk_pair *oldest = pair_at(pairs, 0);
-    int code = oldest->answered ? RK_GO_ON : take_some(pairs, false);
-    while (code == RK_GO_ON && wait && !oldest->answered) code = take_some(pairs, true);
-    if (code == RK_GO_ON && oldest->answered) *pair = oldest;
-    return code;
+    for (;;) {
+        int code = failure(pairs);
+        if (code != RK_GO_ON || pairs->count == 0) return code;
+        if (pair_at(pairs, 0)->answered) *pair = pair_at(pairs, 0);
+        if (*pair || !wait) return code;
+        rk_pairs_wait(pairs);
+    }
 }
 
 void rk_pairs_pop(struct rk_pairs *pairs)
 {
-    struct rk_pair *pair = pair_at(pairs, 0);
-    free(pair->answer.regions.list);
-    rask_release(pairs->session, &pair->answer.completion);
-    rk_frame_drop(pair->before);
-    rk_frame_drop(pair->after);
+    rk_crops_finish(&pair_at(pairs, 0)->crops);
     pairs->first = (pairs->first + 1) % pairs->capacity;
     pairs->count--;
 }
 
+void rk_pairs_wait(struct rk_pairs *pairs)
+{
+    rk_meeting_wait(&pairs->meeting);
+}
+
+int rk_pairs_fd(const struct rk_pairs *pairs)
+{
+    return pairs->started > 0 ? pairs->meeting.bell : -1;
+}
+
 void rk_pairs_finish(struct rk_pairs *pairs)
 {
+    for (uint32_t i = 0; i < pairs->started; i++) rk_runner_stop(&pairs->runners[i]);
     while (pairs->count > 0) rk_pairs_pop(pairs);
-    rask_close(pairs->session);
+    rk_meeting_finish(&pairs->meeting);
     free(pairs->queue);
+    free(pairs->runners);
     *pairs = (struct rk_pairs){0};
 }

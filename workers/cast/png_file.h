@@ -18,6 +18,16 @@ struct rk_png_fault {
  * `pixels_max`; -ENOMEM; -EIO. */
 int rk_png_read(const char *path, uint64_t pixels_max, struct rk_image *image, struct rk_png_fault *fault);
 
+/** Where the pixels of a file go. find() is called once, when the size is known, and fills pixels[0], and pixels[1] if they are to be
+ * written to a second place, too. Another value than 0 ends the reading: rk_png_read_into() returns it. */
+struct rk_png_room {
+    int (*find)(void *user, uint32_t width, uint32_t height, uint32_t *pixels[2]);
+    void *user;
+};
+
+/** The same, into memory that the caller has. After an error there may be anything in it. */
+int rk_png_read_into(const char *path, uint64_t pixels_max, const struct rk_png_room *room, struct rk_png_fault *fault);
+
 /** Append one rectangle of the picture as a PNG file: with a palette where that is smaller as a rule (few colours), else
  * RGB, and RGBA if a pixel is not opaque. The same pixels give the same bytes. They may change meanwhile: then the
  * bytes are still a PNG file of that size. 0 or -ENOMEM, and *out as it was. */

@@ -14,7 +14,8 @@ struct reader {
     png_infop info;
     uint64_t pixels_max;
     uint32_t width, height;
-    uint32_t *pixels;
+    const struct rk_png_room *room;
+    uint32_t *pixels[2]; /* where they go; the second may be NULL */
     int error;
     struct rk_png_fault *fault;
 };
@@ -54,9 +55,9 @@ static void check_size(struct reader *reader)
         reader->error = -EFBIG;
         png_longjmp(reader->png, 1);
     }
-    reader->pixels = malloc(pixels * sizeof(*reader->pixels));
-    if (reader->pixels) return;
-    refuse(reader, -ENOMEM, "out of memory for its pixels");
+    int error = reader->room->find(reader->room->user, reader->width, reader->height, reader->pixels);
+    if (error == 0) return;
+    refuse(reader, error, "there is no room for its pixels");
     png_longjmp(reader->png, 1);
 }
 
@@ -69,15 +70,24 @@ static void ask_for_rgba(png_structp png)
     png_set_add_alpha(png, 0xff, PNG_FILLER_AFTER);
 }
 
+/* Row by row, while it is in the cache. */
+static void copy_row(const struct reader *reader, size_t at)
+{
+    if (reader->pixels[1]) memcpy(reader->pixels[1] + at, reader->pixels[0] + at, reader->width * sizeof(uint32_t));
+}
+
 static void read_rows(struct reader *reader)
 {
     int passes = png_set_interlace_handling(reader->png);
     png_read_update_info(reader->png, reader->info);
-    if (png_get_rowbytes(reader->png, reader->info) != (size_t)reader->width * sizeof(*reader->pixels))
+    if (png_get_rowbytes(reader->png, reader->info) != (size_t)reader->width * sizeof(uint32_t))
         png_error(reader->png, "rows of an unexpected length");
     while (passes-- > 0) {
-        for (uint32_t y = 0; y < reader->height; y++)
-            png_read_row(reader->png, (png_bytep)(reader->pixels + (size_t)y * reader->width), NULL);
+        for (uint32_t y = 0; y < reader->height; y++) {
+            size_t at = (size_t)y * reader->width;
+            png_read_row(reader->png, (png_bytep)(reader->pixels[0] + at), NULL);
+            if (passes == 0) copy_row(reader, at);
+        }
     }
     png_read_end(reader->png, NULL);
 }
@@ -114,9 +124,9 @@ static int read_file(struct reader *reader)
     return reader->info ? decode(reader) : refuse(reader, -ENOMEM, "out of memory");
 }
 
-int rk_png_read(const char *path, uint64_t pixels_max, struct rk_image *image, struct rk_png_fault *fault)
+int rk_png_read_into(const char *path, uint64_t pixels_max, const struct rk_png_room *room, struct rk_png_fault *fault)
 {
-    struct reader reader = {.pixels_max = pixels_max, .fault = fault};
+    struct reader reader = {.pixels_max = pixels_max, .room = room, .fault = fault};
     reader.file = fopen(path, "re");
     if (!reader.file) {
         int error = -errno;
@@ -125,10 +135,26 @@ int rk_png_read(const char *path, uint64_t pixels_max, struct rk_image *image, s
     int error = read_file(&reader);
     png_destroy_read_struct(&reader.png, &reader.info, NULL);
     fclose(reader.file);
+    return error;
+}
+
+static int own_memory(void *user, uint32_t width, uint32_t height, uint32_t *pixels[2])
+{
+    struct rk_image *image = user;
+    pixels[0] = malloc((size_t)width * height * sizeof(uint32_t));
+    *image = (struct rk_image){.width = width, .height = height, .pixels = pixels[0]};
+    return pixels[0] ? 0 : -ENOMEM;
+}
+
+int rk_png_read(const char *path, uint64_t pixels_max, struct rk_image *image, struct rk_png_fault *fault)
+{
+    struct rk_image made = {0};
+    const struct rk_png_room room = {.find = own_memory, .user = &made};
+    int error = rk_png_read_into(path, pixels_max, &room, fault);
     if (error < 0) {
-        free(reader.pixels);
-        return error;
+        rk_image_free(&made);
+    } else {
+        *image = made;
     }
-    *image = (struct rk_image){.width = reader.width, .height = reader.height, .pixels = reader.pixels};
-    return 0;
+    return error;
 }

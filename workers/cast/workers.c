@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits follow the size of the pictures: a pair must fit into a request, and the regions of the worst picture into a
- * response. */
+/* Limits follow the size of the pictures: one must fit into an item, as many as there are places into memory, and the regions of
+ * the worst one into an answer. That is one in which every second pixel of every second row changed. Its regions take as many
+ * bytes as its pixels do, or up to twice as many if it is one pixel wide or high. */
 #include "workers.h"
 #include "exit_codes.h"
 #include "message.h"
@@ -11,9 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Every second pixel of every second row changed: a quarter of the pixels are regions, each with its numbers and a PNG file of
- * about a hundred bytes. */
-#define WORST_BYTES_PER_PIXEL 32u
 #define BLOCK_FACTOR 4u /* from one class of blocks to the next */
 
 /* The `rask` beside this program, as in the build tree and where both are installed; NULL leaves it to librask. */
@@ -33,6 +31,13 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
+static uint64_t payload_bytes(uint32_t width, uint32_t height)
+{
+    uint64_t regions = ((uint64_t)width + 1) / 2 * (((uint64_t)height + 1) / 2);
+    uint64_t item = rk_frame_bytes(width, height), answer = rk_answer_bytes((uint32_t)regions);
+    return item > answer ? item : answer;
+}
+
 static int find_method(struct rask *session, const char *plugin, uint32_t *method)
 {
     int found = rask_method(session, "regions");
@@ -44,21 +49,22 @@ static int find_method(struct rask *session, const char *plugin, uint32_t *metho
     return RK_GO_ON;
 }
 
-int rk_workers_start(const struct rk_pairs_options *options, const struct rk_image *image, size_t in_flight,
+int rk_workers_start(const struct rk_pairs_options *options, uint32_t width, uint32_t height, uint32_t places,
                      struct rask **session, uint32_t *method)
 {
     char program[4096];
     struct rask_spawn_options spawn = RASK_SPAWN_OPTIONS_INIT;
     struct rask_options limits = RASK_OPTIONS_INIT;
-    uint64_t request_bytes = rk_pair_bytes(image->width, image->height);
-    uint64_t response_bytes = rk_image_pixels(image) * WORST_BYTES_PER_PIXEL;
-    uint64_t bytes_max = request_bytes > response_bytes ? request_bytes : response_bytes;
-    limits.payload_bytes_max = (uint32_t)clamp(bytes_max, RASK_PAYLOAD_BYTES_MAX_DEFAULT, RASK_PAYLOAD_BYTES_MAX_LIMIT);
+    uint64_t bytes = payload_bytes(width, height);
+    limits.payload_bytes_max = (uint32_t)clamp(bytes, RASK_PAYLOAD_BYTES_MAX_DEFAULT, RASK_PAYLOAD_BYTES_MAX_LIMIT);
     limits.slab_bytes_max =
-        clamp(request_bytes * BLOCK_FACTOR * (in_flight + 1), RASK_SLAB_BYTES_MAX_DEFAULT, RASK_SLAB_BYTES_MAX_LIMIT);
+        clamp(bytes * BLOCK_FACTOR * (places + 1), RASK_SLAB_BYTES_MAX_DEFAULT, RASK_SLAB_BYTES_MAX_LIMIT);
     spawn.plugin = options->plugin;
     spawn.workers = options->workers;
     spawn.program = getenv("RASK_BIN") ? NULL : program_beside(program, sizeof(program));
     int error = rask_spawn(session, &spawn, &limits);
-    return error < 0 ? rk_fail(error) : find_method(*session, options->plugin, method);
+    if (error < 0) return rk_fail(error);
+    int code = find_method(*session, options->plugin, method);
+    if (code != RK_GO_ON) rask_close(*session);
+    return code;
 }

@@ -5,8 +5,9 @@
 
 #include "pairs.h"
 
-/** Start them, for `in_flight` pairs of pictures of this size, and find the method. RK_GO_ON, or an exit code after a message. */
-int rk_workers_start(const struct rk_pairs_options *options, const struct rk_image *image, size_t in_flight,
+/** Start them, for sessions with so many places for pictures of this size, and find the method. RK_GO_ON and the first session, or
+ * an exit code after a message. */
+int rk_workers_start(const struct rk_pairs_options *options, uint32_t width, uint32_t height, uint32_t places,
                      struct rask **session, uint32_t *method);
 
 #endif
