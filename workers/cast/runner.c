@@ -17,11 +17,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ATTEMPTS_MAX 3u
 /* Longest wait before it looks whether there is something else to do. */
 #define SLICE_NS 20000000u
+/* How often an idle runner looks for a frame, and for how many looks, before it sleeps until it is woken. */
+#define LOOK_NS 1000000
+#define LOOKS 250u
 /* A worker asks for 31 at most: five regions, and 26 sets of two or more. */
 #define CROPS_MAX 64u
 
@@ -326,10 +330,13 @@ static bool has_work(const struct rk_runner *runner)
     return runner->stop || runner->submitted != runner->next;
 }
 
-/* Sleep until there is something to do. False: stop. */
+/* Sleep until there is something to do. False: stop. While frames come it looks by itself every millisecond, so that nobody has to
+ * wake it. */
 static bool await_work(struct rk_runner *runner)
 {
+    static const struct timespec pause = {.tv_nsec = LOOK_NS};
     eventfd_t count;
+    for (uint32_t looks = 0; looks < LOOKS && !has_work(runner); looks++) nanosleep(&pause, NULL);
     while (!has_work(runner)) {
         runner->sleeps = true;
         if (!has_work(runner)) eventfd_read(runner->bell, &count);

@@ -3,9 +3,9 @@
  *
  * Why a thread. The worker asks for crops by upcall, and an upcall runs in the thread of its session, for as long as the encoding
  * takes. So the capturing thread has no session at all: it takes a place, writes a frame into it, in shared memory, and hands it
- * over. That is a few counters. There is no lock, because its holder may be stopped while it has it, and no system call but to
- * wake a runner that has nothing to do, because a system call is where the kernel likes to let others run. Everything that
- * takes time happens here: sending, upcalls, encoding, deaths of workers.
+ * over. That is a few counters. There is no lock, because its holder may be stopped while it has it, and no system call,
+ * because that is where the kernel lets others run: a runner looks for frames by itself, and only one that has found none for a
+ * quarter of a second has to be woken. Everything that takes time happens here: sending, upcalls, encoding, deaths of workers.
  *
  * Places are reservations that are made once and kept. A frame is sent as a stream item of the same bytes, and its worker
  * leases it. So a frame is written once, whoever needs it: the worker reads it there, crops are cut from there, and when a
