@@ -77,23 +77,38 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
     }
 }
 
+static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
+{
+    return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
+}
+
+/** A ticket whose block the backlog has room for: there may be larger ones only. */
+static int reserve_now(struct rask_stream *stream, size_t bytes, struct rk_ticket **ticket)
+{
+    struct rask *s = stream->s;
+    int result = rk_reserve(s, bytes, ticket);
+    if (RK_UNLIKELY(result != 0) || RK_LIKELY(has_room(stream, memory_of(s, *ticket)))) return result;
+    result =
+        rk_error(-EAGAIN, "the request slab has only a block of %llu bytes left, which is over queue_bytes_max (%llu)",
+                 (unsigned long long)memory_of(s, *ticket), (unsigned long long)stream->options.queue_bytes_max);
+    rk_request_block_free(s, *ticket);
+    rk_ticket_put(&s->tickets, *ticket);
+    return result;
+}
+
 /** Room in the session for an item that the backlog has room for. -EAGAIN only where waiting would not help. */
 static int reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
 {
     struct rask *s = stream->s;
     for (;;) {
-        int result = rk_reserve(s, bytes, ticket);
+        int result = reserve_now(stream, bytes, ticket);
         if (result != -EAGAIN || stream->options.policy != RASK_STREAM_BLOCK || s->pending == s->ready.count)
             return result;
+        if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
         result = wait_once(stream, deadline_ns);
         if (result != 0) return result;
         if (!takes_items(stream)) return has_ended(stream);
     }
-}
-
-static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
-{
-    return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
 }
 
 static int reserve_in_backlog(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rk_ticket **ticket)
