@@ -77,17 +77,38 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
     }
 }
 
+static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
+{
+    return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
+}
+
 /** What an item is to hold: room for so many bytes, or those of another reservation. */
 struct wanted {
     size_t bytes;
     const struct rk_ticket *same_as; /* NULL: room of its own */
 };
 
-static int reserve_one(struct rask *s, const struct wanted *wanted, struct rk_ticket **ticket)
+/** A ticket with room of its own, whose block the backlog has room for: there may be larger ones only. */
+static int reserve_room(struct rask_stream *stream, size_t bytes, struct rk_ticket **ticket)
 {
+    struct rask *s = stream->s;
+    int result = rk_reserve(s, bytes, ticket);
+    if (RK_UNLIKELY(result != 0) || RK_LIKELY(has_room(stream, memory_of(s, *ticket)))) return result;
+    result =
+        rk_error(-EAGAIN, "the request slab has only a block of %llu bytes left, which is over queue_bytes_max (%llu)",
+                 (unsigned long long)memory_of(s, *ticket), (unsigned long long)stream->options.queue_bytes_max);
+    rk_request_block_free(s, *ticket);
+    rk_ticket_put(&s->tickets, *ticket);
+    return result;
+}
+
+static int reserve_one(struct rask_stream *stream, const struct wanted *wanted, struct rk_ticket **ticket)
+{
+    struct rask *s = stream->s;
     const struct rk_ticket *same = wanted->same_as;
-    int result = rk_reserve(s, same == NULL ? wanted->bytes : 0, ticket);
-    if (result != 0 || same == NULL) return result;
+    if (RK_LIKELY(same == NULL)) return reserve_room(stream, wanted->bytes, ticket);
+    int result = rk_reserve(s, 0, ticket);
+    if (result != 0) return result;
     (*ticket)->block = same->block;
     if (same->block != RK_BLOCK_NONE)
         rk_slab_use(&s->slab, same->block);
@@ -102,18 +123,14 @@ static int reserve(struct rask_stream *stream, const struct wanted *wanted, uint
 {
     struct rask *s = stream->s;
     for (;;) {
-        int result = reserve_one(s, wanted, ticket);
+        int result = reserve_one(stream, wanted, ticket);
         if (result != -EAGAIN || stream->options.policy != RASK_STREAM_BLOCK || s->pending == s->ready.count)
             return result;
+        if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
         result = wait_once(stream, deadline_ns);
         if (result != 0) return result;
         if (!takes_items(stream)) return has_ended(stream);
     }
-}
-
-static uint64_t memory_of(const struct rask *s, const struct rk_ticket *ticket)
-{
-    return ticket->block == RK_BLOCK_NONE ? 0 : rk_class_bytes(s->slab.blocks[ticket->block].class_index);
 }
 
 static int reserve_in_backlog(struct rask_stream *stream, const struct wanted *wanted, uint64_t deadline_ns,

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** One inside the other, at most: their stack frames add up. More wait. */
-#define DEPTH_MAX 16u
-
 struct upcall_in_hand {
     struct rask_upcall upcall; /* first: what the function sees */
     uint32_t block;
@@ -84,9 +81,9 @@ int rask_on_upcall(struct rask *s, const char *name, rask_upcall_fn function, vo
 
 bool rk_upcall_waits(const struct rask *s, const struct rk_lane *lane)
 {
-    (void)s;
+    if (lane->upcall_due || lane->upcalling || s->upcalls->depth >= RK_UPCALL_DEPTH_MAX) return false;
     /* SYNC R14 acquire: pairs with the worker's publication */
-    return !lane->upcall_due && rk_load_acquire(&lane->header->upcall.sequence) != lane->upcall_seen;
+    return rk_load_acquire(&lane->header->upcall.sequence) != lane->upcall_seen;
 }
 
 /** Announced before it was published, so it is on its way. */
@@ -283,11 +280,22 @@ static void run(struct rask *s, struct rk_lane *lane)
         rk_slab_put(&s->slab, hand.block);
 }
 
+/** Too deep for one more: they are found again when a function has returned. Otherwise every wait would end at once for them. */
+static void put_off(struct rask *s)
+{
+    for (uint32_t i = 0; i < s->open_count; i++) {
+        struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        s->asides_due -= lane->upcall_due;
+        lane->upcall_due = false;
+    }
+}
+
 uint32_t rk_upcalls_run(struct rask *s)
 {
     uint32_t count = 0;
     if (s->upcalls == NULL) return 0;
-    for (uint32_t i = 0; i < s->open_count && s->upcalls->depth < DEPTH_MAX; i++) {
+    if (RK_UNLIKELY(s->upcalls->depth >= RK_UPCALL_DEPTH_MAX)) put_off(s);
+    for (uint32_t i = 0; i < s->open_count && s->upcalls->depth < RK_UPCALL_DEPTH_MAX; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (!lane->upcall_due) continue;
         run(s, lane);

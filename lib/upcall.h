@@ -10,6 +10,9 @@
 #include "session.h"
 #include <rask/upcall.h>
 
+/** One function inside the other, at most: their stack frames add up. More wait. */
+#define RK_UPCALL_DEPTH_MAX 16u
+
 struct rk_upcalls {
     uint32_t count;
     uint32_t depth; /* functions that run, one inside the other */

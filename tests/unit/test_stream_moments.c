@@ -298,6 +298,35 @@ static void test_empty_reply_at_the_end(void **unused)
     }
 }
 
+/** Where the slab has only larger blocks left, what they take counts. */
+static void test_larger_blocks_stay_within_the_limit(void **unused)
+{
+    (void)unused;
+    struct rask_options options = RASK_OPTIONS_INIT;
+    struct rask_stream_options limits = RASK_STREAM_OPTIONS_INIT;
+    struct rask_request request[64];
+    struct rask_stream *stream;
+    uint32_t count = 0;
+    options.payload_bytes_max = 4096;
+    options.slab_bytes = options.slab_bytes_max = RASK_SLAB_BYTES_MIN;
+    forged_alone(&options);
+    while (rask_reserve(forged.session, 1000, &request[count]) == 0 && request[count].capacity == 1024) count++;
+    assert_true(count > 0 && request[count].capacity == 4096);
+    assert_int_equal(rask_abandon(forged.session, &request[count]), 0);
+    limits.queue_bytes_max = 2048;
+    assert_int_equal(rask_stream_open(forged.session, 0, &limits, &stream), 0);
+    uint32_t used = forged.session->slab.used, tickets = forged.session->tickets.used;
+    assert_int_equal(rask_stream_send(stream, request, 1000, 0, 0), -EAGAIN);
+    assert_int_equal(state_of(stream).backlog_bytes, 0);
+    assert_int_equal(forged.session->slab.used, used);
+    assert_int_equal(forged.session->tickets.used, tickets);
+    assert_int_equal(rask_abandon(forged.session, &request[0]), 0);
+    assert_int_equal(rask_stream_send(stream, request, 1000, 0, 0), 0);
+    assert_int_equal(state_of(stream).backlog_bytes, 1024);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_callback_closes_the_stream),
         cmocka_unit_test(test_as_many_emissions_as_there_is_room_for),
         cmocka_unit_test(test_empty_reply_at_the_end),
+        cmocka_unit_test(test_larger_blocks_stay_within_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Upcalls of a worker that is the test itself (forged_flows.h), one step at a time. */
 #include "forged_flows.h"
+#include "upcall.h"
 
 static int answers_shortly(struct rask_upcall *asked, void *user)
 {
@@ -206,6 +207,61 @@ static void test_deadline_between_upcalls(void **unused)
     forged_stop();
 }
 
+/** Its worker asks again although it was not answered, and the function polls. */
+static int polls(struct rask_upcall *asked, void *user)
+{
+    struct forged_lane *lane = user;
+    assert_non_null(rask_upcall_reserve(asked, 1000));
+    assert_int_equal(rask_upcall_reply(asked, 1000), 0);
+    if (ran++ > 0) return 0;
+    rk_store_release(&lane->header->upcall.sequence, lane->header->upcall.sequence + 1);
+    assert_int_equal(rask_poll(asked->session, NULL, 0), 0);
+    assert_int_equal(ran, 1);
+    return 0;
+}
+
+static void test_worker_that_does_not_wait_for_its_answer(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    uint32_t used = forged.session->slab.used;
+    assert_int_equal(rask_on_upcall(forged.session, "f", polls, lane), 0);
+    uint64_t ticket = submit(5, 1, 0, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    ran = 0;
+    upcall(lane, slot, "f", 0);
+    poll_once();
+    poll_once();
+    assert_int_equal(ran, 2);
+    forged_reply(lane, slot, RASK_OK);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    assert_int_equal(forged.session->slab.used, used);
+    forged_stop();
+}
+
+/** Inside as many functions as may be one inside the other, another upcall waits: not every wait is for nothing meanwhile. */
+static void test_upcall_that_has_to_wait(void **unused)
+{
+    (void)unused;
+    struct forged_lane *lane = forged_alone(NULL);
+    struct rask_completion out;
+    assert_int_equal(rask_on_upcall(forged.session, "f", answers_shortly, NULL), 0);
+    uint64_t ticket = submit(5, 1, rask_now_ns() + 50 * MS, NULL);
+    const struct rk_request_slot *slot = forged_take(lane);
+    ran = 0;
+    upcall(lane, slot, "f", 0);
+    rk_upcall_look(forged.session, &forged.session->lanes[0]); /* it is due already */
+    forged.session->upcalls->depth = RK_UPCALL_DEPTH_MAX;
+    assert_int_equal(rask_wait(forged.session, ticket, rask_now_ns() + 1000 * MS, &out), 0);
+    assert_int_equal(out.status, RASK_TIMEOUT);
+    rask_release(forged.session, &out);
+    assert_int_equal(ran, 0);
+    forged.session->upcalls->depth = 0;
+    poll_once();
+    assert_int_equal(ran, 1);
+    forged_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +272,8 @@ int main(void)
         cmocka_unit_test(test_key_that_only_this_worker_could_serve),
         cmocka_unit_test(test_reconnecting_inside),
         cmocka_unit_test(test_deadline_between_upcalls),
+        cmocka_unit_test(test_worker_that_does_not_wait_for_its_answer),
+        cmocka_unit_test(test_upcall_that_has_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
