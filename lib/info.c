@@ -84,6 +84,26 @@ int rask_info(const struct rask *s, struct rask_info *info)
     return 0;
 }
 
+int rask_stream_state(const struct rask_stream *stream, struct rask_stream_state *state)
+{
+    if (state->size != sizeof *state)
+        return rk_error(-EINVAL, "stream state: size is %u, this library expects %zu", state->size, sizeof *state);
+    *state = (struct rask_stream_state){
+        .size = sizeof *state,
+        .ended = stream->phase == RK_STREAM_OVER,
+        .status = stream->phase == RK_STREAM_OVER ? stream->status : RASK_OK,
+        .code = stream->phase == RK_STREAM_OVER ? stream->code : 0,
+        .backlog = stream->backlog,
+        .backlog_bytes = stream->backlog_bytes,
+        .sent = stream->sent,
+        .processed = stream->processed,
+        .dropped = stream->dropped,
+        .answers = stream->answered,
+        .waiting = stream->waiting_answers,
+    };
+    return 0;
+}
+
 const char *rask_crash_file(const struct rask *s)
 {
     return rk_session_forked(s) ? "" : s->crash_file;
