@@ -10,6 +10,11 @@
 
 #define CHUNK 256u
 
+static uint64_t memory_of(const struct rk_answer *answer)
+{
+    return answer->view_of != NULL ? rk_class_bytes(rk_class_of(answer->length)) : 0;
+}
+
 /** No memory: an answer must not get lost unseen, so the session ends. */
 static struct rk_answer *give_up(struct rask *s)
 {
@@ -54,6 +59,15 @@ struct rk_answer *rk_answer_add(struct rask_stream *stream, uint64_t user_data)
     return answer;
 }
 
+void rk_answer_view(struct rask_stream *stream, struct rk_answer *answer, const struct rk_view *view,
+                    struct rk_responses *view_of)
+{
+    answer->data = view->data;
+    answer->view = *view;
+    answer->view_of = view_of;
+    stream->waiting_bytes += memory_of(answer);
+}
+
 void rk_answer_from(struct rask_stream *stream, struct rk_ticket *item)
 {
     if (stream->closed) return;
@@ -68,9 +82,8 @@ void rk_answer_from(struct rask_stream *stream, struct rk_ticket *item)
         memcpy(answer->bytes, item->bytes, sizeof answer->bytes);
         return;
     }
-    answer->data = item->response;
-    answer->view = (struct rk_view){item->response, item->response_block, item->response_generation};
-    answer->view_of = item->view_of;
+    const struct rk_view view = {item->response, item->response_block, item->response_generation};
+    rk_answer_view(stream, answer, &view, item->view_of);
     item->view_of = NULL; /* the answer holds the view now */
 }
 
@@ -91,6 +104,7 @@ static struct rk_answer *pop(struct rask_stream *stream)
     stream->first_answer = answer->next;
     if (answer->next == NULL) stream->last_answer = NULL;
     stream->waiting_answers--;
+    stream->waiting_bytes -= memory_of(answer);
     return answer;
 }
 

@@ -75,9 +75,7 @@ static bool take(struct rask *s, struct rk_lane *lane, const struct rk_side_slot
         memcpy(answer->bytes, slot->payload.bytes, sizeof answer->bytes);
         return true;
     }
-    answer->data = view.data;
-    answer->view = view;
-    answer->view_of = lane->mapped;
+    rk_answer_view(stream, answer, &view, lane->mapped);
     lane->mapped->references++;
     return true;
 }

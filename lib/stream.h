@@ -52,6 +52,7 @@ struct rask_stream {
     struct rk_answer *first_answer; /* not taken by the caller yet */
     struct rk_answer *last_answer;
     uint32_t waiting_answers;
+    uint64_t waiting_bytes; /* blocks of the worker's memory that they keep */
     uint32_t status;
     int32_t code;
     bool decided;             /* status and code are final */
@@ -137,6 +138,9 @@ void rk_stream_abandoned(struct rask *s, struct rk_ticket *ticket);
 #define RK_ANSWER_BIT 0x80000000u /* in the low half of an answer's number */
 /** One more answer of `stream`. NULL: no memory, and the session has ended. */
 struct rk_answer *rk_answer_add(struct rask_stream *stream, uint64_t user_data);
+/** Its bytes are a view of a worker's memory. */
+void rk_answer_view(struct rask_stream *stream, struct rk_answer *answer, const struct rk_view *view,
+                    struct rk_responses *view_of);
 /** The outcome of an item becomes an answer. */
 void rk_answer_from(struct rask_stream *stream, struct rk_ticket *item);
 /** The oldest goes to the caller. False: there is none. */

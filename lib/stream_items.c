@@ -35,10 +35,19 @@ static int backlog_full(const struct rask_stream *stream)
         (unsigned long long)stream->options.queue_bytes_max);
 }
 
+/** Waiting would not help: its worker may wait for these answers to be taken, or for the memory they keep. */
+static bool has_its_fill(const struct rask_stream *stream)
+{
+    return stream->waiting_answers >= stream->options.queue_max ||
+           stream->waiting_bytes >= stream->s->params.slab_bytes_max / 2;
+}
+
 static int answers_wait(const struct rask_stream *stream)
 {
-    return rk_error(-EAGAIN, "%u answers of the stream wait (queue_max %u): take them first", stream->waiting_answers,
-                    stream->options.queue_max);
+    return rk_error(
+        -EAGAIN, "%u answers of the stream wait, with %llu bytes (queue_max %u, slab_bytes_max %llu): take them first",
+        stream->waiting_answers, (unsigned long long)stream->waiting_bytes, stream->options.queue_max,
+        (unsigned long long)stream->s->params.slab_bytes_max);
 }
 
 /** A call that ran callbacks is done with the stream. 0; -EPIPE: one of them has closed it, and it may be gone. */
@@ -73,6 +82,7 @@ static int make_room(struct rask_stream *stream, uint64_t deadline_ns)
         stream->dropped++;
         return 1;
     default:
+        if (has_its_fill(stream)) return answers_wait(stream);
         return stream->backlog > 0 ? wait_once(stream, deadline_ns) : backlog_full(stream); /* by reservations only */
     }
 }
@@ -126,7 +136,7 @@ static int reserve(struct rask_stream *stream, const struct wanted *wanted, uint
         int result = reserve_one(stream, wanted, ticket);
         if (result != -EAGAIN || stream->options.policy != RASK_STREAM_BLOCK || s->pending == s->ready.count)
             return result;
-        if (stream->waiting_answers >= stream->options.queue_max) return answers_wait(stream);
+        if (has_its_fill(stream)) return answers_wait(stream);
         result = wait_once(stream, deadline_ns);
         if (result != 0) return result;
         if (!takes_items(stream)) return has_ended(stream);

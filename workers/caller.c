@@ -18,9 +18,9 @@ static int interrupted(struct rk_worker *worker, struct rk_handling *handling, u
 {
     struct rk_served *served = handling->served;
     if (rk_worker_called(worker)) {
-        worker->in_hand = served; /* must not go yet */
+        worker->in_handler = true; /* no session may go yet */
         rk_worker_control(worker);
-        worker->in_hand = NULL;
+        worker->in_handler = false;
     }
     if (served->gone) return -EPIPE;
     if (rk_handling_stops(handling)) return -ECANCELED;

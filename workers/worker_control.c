@@ -28,8 +28,8 @@ static struct rk_served **find(struct rk_worker *worker, uint32_t session)
 static void drop(struct rk_worker *worker, struct rk_served **place)
 {
     struct rk_served *served = *place;
-    if (served == worker->in_hand) { /* its handler is running: afterwards */
-        served->gone = true;
+    if (worker->in_handler) { /* afterwards: the plugin hears of the end of streams between its handlers only */
+        served->gone = worker->drops = true;
         return;
     }
     *place = worker->sessions[--worker->session_count];
@@ -38,9 +38,13 @@ static void drop(struct rk_worker *worker, struct rk_served **place)
     if (!rk_leases_keep(worker, served)) rk_served_destroy(served);
 }
 
-void rk_worker_drop(struct rk_worker *worker, struct rk_served *served)
+bool rk_worker_drop_gone(struct rk_worker *worker, const struct rk_served *served)
 {
-    drop(worker, find(worker, served->id));
+    bool kept = !served->gone;
+    worker->drops = false;
+    for (uint32_t i = worker->session_count; i-- > 0;)
+        if (worker->sessions[i]->gone) drop(worker, &worker->sessions[i]);
+    return kept;
 }
 
 static void send_text(struct rk_worker *worker, uint32_t session, const char *why)

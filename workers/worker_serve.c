@@ -109,10 +109,7 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         else
             refuse(worker, served, refused);
         if (RK_UNLIKELY(refused == RASK_STATUS_COUNT)) return false;
-        if (RK_UNLIKELY(served->gone)) { /* while the handler waited for its caller */
-            rk_worker_drop(worker, served);
-            return false;
-        }
+        if (RK_UNLIKELY(worker->drops)) return rk_worker_drop_gone(worker, served);
     } else if (RK_UNLIKELY(taken == RK_TAKE_SKIPPED && worker->handling.kind == RK_REQUEST_OPEN)) {
         if (rk_streams_skipped(served, &worker->handling)) return true;
         rk_worker_reject(worker, served, rask_last_error());

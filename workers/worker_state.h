@@ -21,7 +21,8 @@ struct rk_worker {
     struct rk_handling handling;                  /* the request in hand */
     const struct rask_stream_handlers **handlers; /* of streams, by method; NULL: none are served */
     struct rk_asking asking;                      /* the upcall in hand */
-    struct rk_served *in_hand;                    /* while a handler waits for its caller: must not be dropped */
+    bool in_handler;                              /* messages are read while a handler waits for its caller */
+    bool drops;                                   /* sessions went meanwhile: to be dropped when it returns */
     struct rk_served *kept;                       /* sessions that are gone and of which handlers hold bytes */
     bool shares_requests;                         /* the plugin copes with request bytes that change */
     uint64_t epoch;                               /* 2 per request; odd in the status page: inside a handler */
@@ -77,8 +78,8 @@ uint64_t rk_worker_woke(struct rk_worker *worker);
 /** It has handled as many requests as it should: ask the supervisor for a successor, once. */
 void rk_worker_ask_replacement(struct rk_worker *worker);
 
-/** A session is gone. */
-void rk_worker_drop(struct rk_worker *worker, struct rk_served *served);
+/** Drop the sessions that went while a handler was running. Is this one still there? */
+bool rk_worker_drop_gone(struct rk_worker *worker, const struct rk_served *served);
 
 /** End a session whose client broke the rules, and tell the supervisor why. */
 void rk_worker_reject(struct rk_worker *worker, struct rk_served *served, const char *why);

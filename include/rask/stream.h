@@ -96,11 +96,13 @@ int rask_stream_open(struct rask *s, uint32_t method, const struct rask_stream_o
                      struct rask_stream **out);
 
 /** Room for an item of up to `bytes` bytes, in shared memory. `deadline_ns` (absolute, 0: none) is for policy BLOCK.
+ * The room is yours until it is sent or given back, or until the stream ends (rask_stream_state()): then it is another's.
  * Returns 0; or 1: the backlog is full and this item was dropped (DROP_NEWEST), nothing is reserved.
- * Errors: -EAGAIN the backlog is full (FAIL); or as many answers as queue_max wait to be taken, or the session's queue or slab
- * is full, and waiting would not help: take answers and release them; -ETIMEDOUT; -EMSGSIZE over the payload limit or over
- * queue_bytes_max; -EPIPE the stream has ended, or was told to: see rask_stream_state(); -EDEADLK inside an upcall of this
- * stream's worker; -ENOMEM, -EMFILE. Waits only with policy BLOCK. */
+ * Errors: -EAGAIN the backlog is full (FAIL); or waiting would not help: as many answers as queue_max wait to be taken, or some
+ * that keep half of slab_bytes_max, or the session's queue or slab is full, or all that fills the backlog is reserved: take answers
+ * and release them; -ETIMEDOUT; -EINTR as for rask_wait(); -EMSGSIZE over the payload limit or over queue_bytes_max; -EPIPE the
+ * stream has ended, or was told to: see rask_stream_state(); -EDEADLK inside an upcall of this stream's worker; -ENOMEM, -EMFILE.
+ * Waits only with policy BLOCK. */
 int rask_stream_reserve(struct rask_stream *stream, size_t bytes, uint64_t deadline_ns, struct rask_request *item);
 
 /** An item of the same bytes as `held`, a reservation of rask_reserve() with this session: nothing is copied. `held` stays yours,

@@ -10,7 +10,8 @@
  *   pester    upcall `again` until that fails
  *   hoard     reserves room for an upcall and makes none
  *   keep      'k' retain, answer with the item number; 'r' + 8 bytes: release up to; 'o' release the oldest; 'c' check all bytes kept
- *   closed    answers with the number of streams that were closed */
+ *   closed    answers with the number of streams that were closed
+ *   overlaps  answers how many of them while `ask` waited for its answer */
 #include <errno.h>
 #include <rask/ext/lease.h>
 #include <rask/ext/stream.h>
@@ -28,6 +29,8 @@ static const struct rask_host *host;
 static struct rask_lease kept[KEPT_MAX];
 static unsigned kept_count;
 static unsigned closed;
+static unsigned overlaps; /* closed in the middle of another handler */
+static int asking;
 static int refuse;
 
 static int answer(struct rask_call *call, const void *bytes, size_t length)
@@ -62,7 +65,9 @@ static int ask(struct rask_call *call)
     void *room = upcalls->reserve(call, bytes);
     if (!room) return ENOMEM;
     memcpy(room, name + name_bytes + 1, bytes);
+    asking = 1;
     int result = upcalls->call(call, upcalls->method(name), bytes, 0, &reply);
+    asking = 0;
     if (result == -ECANCELED) return result;
     if (result != 0) return -result;
     if (reply.code != 0) return reply.code;
@@ -160,11 +165,17 @@ static void on_close(void *stream, void *state)
     (void)state;
     free(stream);
     closed++;
+    overlaps += (unsigned)asking;
 }
 
 static int say_closed(struct rask_call *call)
 {
     return answer(call, &closed, sizeof closed);
+}
+
+static int say_overlaps(struct rask_call *call)
+{
+    return answer(call, &overlaps, sizeof overlaps);
 }
 
 static int plain(struct rask_call *call)
@@ -254,6 +265,7 @@ static const struct rask_method methods[] = {
     {.name = "pester", .handle = pester, .summary = "upcalls without end"},
     {.name = "hoard", .handle = hoard, .summary = "room for an upcall"},
     {.name = "keep", .handle = keep, .summary = "leases"},
+    {.name = "overlaps", .handle = say_overlaps, .summary = "of those, in the middle of another handler"},
     {.name = "closed", .handle = say_closed, .summary = "streams that were closed"},
 };
 

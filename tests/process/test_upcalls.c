@@ -2,6 +2,7 @@
 /* Upcalls between processes: there and back at every size, several at once, nested, refused, late, and with deaths on both sides. */
 #include "kit.h"
 #include <errno.h>
+#include <rask/stream.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -268,6 +269,45 @@ static void test_room_that_was_not_used(void **unused)
     stop(s);
 }
 
+static struct rask *leaving;
+
+/** Another session goes, with its stream, while this one's handler waits. */
+static int closes_another(struct rask_upcall *upcall, void *user)
+{
+    rask_close(leaving);
+    kit_pause_ms(100); /* the worker hears of it meanwhile */
+    return plus_one(upcall, user);
+}
+
+static unsigned number_of(struct rask *s, const char *name)
+{
+    struct rask_completion out;
+    unsigned number = 0;
+    assert_int_equal(rask_call(s, method(s, name), "", 0, 10 * KIT_S, &out), 0);
+    memcpy(&number, out.data, sizeof number);
+    rask_release(s, &out);
+    return number;
+}
+
+/** A plugin's on_close() does not come in the middle of one of its handlers. */
+static void test_session_goes_meanwhile(void **unused)
+{
+    (void)unused;
+    struct rask_completion out;
+    struct rask_stream *stream;
+    struct rask *s = start("1", "flow");
+    leaving = kit_connect(&server, NULL);
+    assert_int_equal(rask_stream_open(leaving, method(leaving, "collect"), NULL, &stream), 0);
+    assert_int_equal(rask_stream_send(stream, "a", 1, 0, 0), 0);
+    assert_int_equal(rask_stream_wait(stream, &out, 1, rask_now_ns() + 10 * KIT_S), 1);
+    assert_int_equal(rask_on_upcall(s, "close", closes_another, NULL), 0);
+    assert_int_equal(ask(s, "close", 1, 3, &out), 0);
+    rask_release(s, &out);
+    assert_int_equal(number_of(s, "closed"), 1);
+    assert_int_equal(number_of(s, "overlaps"), 0);
+    stop(s);
+}
+
 /** Cancels the request that asks, the hundredth time. */
 static int cancels(struct rask_upcall *upcall, void *user)
 {
@@ -375,6 +415,7 @@ int main(void)
         KIT_TEST(test_nested_calls),
         KIT_TEST(test_waiting_for_oneself),
         KIT_TEST(test_full_rings_with_upcalls),
+        KIT_TEST(test_session_goes_meanwhile),
         KIT_TEST(test_room_that_was_not_used),
         KIT_TEST(test_handler_that_asks_for_ever),
         KIT_TEST(test_worker_dies_meanwhile),

@@ -327,6 +327,34 @@ static void test_larger_blocks_stay_within_the_limit(void **unused)
     forged_stop();
 }
 
+/** Nobody waits for a worker that may wait for the memory of answers which lie here. */
+static void test_large_answers_are_not_waited_with(void **unused)
+{
+    (void)unused;
+    struct rask_options options = RASK_OPTIONS_INIT;
+    struct rask_completion out;
+    options.payload_bytes_max = 65536;
+    options.slab_bytes = RASK_SLAB_BYTES_MIN;
+    options.slab_bytes_max = 2 * RASK_SLAB_BYTES_MIN;
+    struct forged_lane *lane = forged_alone(&options);
+    struct rask_stream *stream = stream_with(RASK_STREAM_BLOCK, 2);
+    assert_int_equal(rask_stream_send(stream, "1", 1, 0, 0), 0);
+    answer_kind(lane, forged_take(lane), RK_RESPONSE_QUIET);
+    struct rk_response_slot *response = forged_response(lane, forged_take(lane));
+    response->length = 60000;
+    response->payload.block.offset = rk_response_slab_offset(&forged.params);
+    forged_publish(lane, response);
+    poll_once();
+    for (unsigned i = 0; i < 2; i++) assert_int_equal(rask_stream_send(stream, "2", 1, 0, 0), 0);
+    assert_int_equal(rask_stream_send(stream, "3", 1, 0, rask_now_ns() + 100 * MS), -EAGAIN);
+    assert_int_equal(rask_stream_take(stream, &out, 1), 1);
+    assert_int_equal(out.length, 60000);
+    rask_release(forged.session, &out);
+    assert_int_equal(rask_stream_send(stream, "3", 1, 0, rask_now_ns() + 100 * MS), -ETIMEDOUT);
+    rask_stream_close(stream);
+    forged_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_as_many_emissions_as_there_is_room_for),
         cmocka_unit_test(test_empty_reply_at_the_end),
         cmocka_unit_test(test_larger_blocks_stay_within_the_limit),
+        cmocka_unit_test(test_large_answers_are_not_waited_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
