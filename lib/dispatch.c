@@ -17,8 +17,8 @@
 #define WINDOW_START 4u
 /** Pause between two attempts to take requests back: short at first, longer while it does not help. */
 #define MOVE_PAUSE_NS_MIN 200000u
-/** The first one where no lane is inside a request of ours: its worker sleeps still, or serves others, and to take requests back from
- * it helps nobody. Parked clients wake up for each look. */
+/** The first one where nothing waits behind a request of ours that is being handled: the worker sleeps still, or serves others, and
+ * to take requests back from it helps nobody. Parked clients wake up for each look. */
 #define MOVE_PAUSE_NS_OUTSIDE 2000000u
 #define MOVE_PAUSE_NS_MAX 50000000u
 
@@ -288,16 +288,18 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
 }
 
 /** The lane whose waiting requests should go elsewhere: one that did not move since the last look, or, when others `could`
- * take them, the one with most in flight. NULL: none. */
-static struct rk_lane *slow_lane(struct rask *s, bool could, bool first_look)
+ * take them, the one with most in flight. NULL: none. *behind: something waits behind a request of ours that is being handled. */
+static struct rk_lane *slow_lane(struct rask *s, bool could, bool first_look, bool *behind)
 {
     struct rk_lane *most = NULL;
+    *behind = s->backlog.count > 0;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (rk_lane_in_flight(lane) == 0 || lane->leaving) continue;
         uint64_t taken = rk_lane_taken(lane), before = lane->taken_before;
         lane->taken_before = taken;
         if (taken >= lane->position || lane->broken) continue;
+        *behind |= taken > lane->response_position;
         lane->stuck = taken == before && !first_look;
         if (!lane->stuck && !could) continue;
         if (most == NULL || lane->stuck > most->stuck || rk_lane_in_flight(lane) > rk_lane_in_flight(most)) most = lane;
@@ -325,9 +327,9 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     s->move_pause_ns = s->move_pause_ns * 2 < MOVE_PAUSE_NS_MAX ? s->move_pause_ns * 2 : MOVE_PAUSE_NS_MAX;
     const struct rk_lane *next = rk_dispatch_choose(s);
     bool idle = next != NULL && rk_lane_load(next) == 0;
-    struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look);
-    bool inside = slow != NULL && slow->taken_seen > slow->response_position;
-    if (first_look) s->move_pause_ns = inside ? MOVE_PAUSE_NS_MIN : MOVE_PAUSE_NS_OUTSIDE;
+    bool behind;
+    struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look, &behind);
+    if (first_look) s->move_pause_ns = behind ? MOVE_PAUSE_NS_MIN : MOVE_PAUSE_NS_OUTSIDE;
     s->next_move_ns = now_ns + s->move_pause_ns;
     look_at_spread(s, slow);
     if (first_look) return;

@@ -179,6 +179,13 @@ int rk_segment_header_check(const void *base, enum rk_segment_kind kind, uint64_
     return 0;
 }
 
+uint32_t rk_upcall_hash(const char *name)
+{
+    uint32_t hash = 0x811c9dc5u;
+    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x01000193u;
+    return hash;
+}
+
 const char *rk_segment_kind_name(uint32_t kind)
 {
     static const char *const names[] = {

@@ -336,6 +336,9 @@ void rk_segment_header_init(void *base, enum rk_segment_kind kind, uint64_t byte
 /** Check a mapped header that a peer wrote. Returns 0, or -EPROTO with the field in rask_last_error(). */
 int rk_segment_header_check(const void *base, enum rk_segment_kind kind, uint64_t bytes);
 
+/** What stands for the name of an upcall in its slot: FNV-1a. */
+uint32_t rk_upcall_hash(const char *name);
+
 const char *rk_segment_kind_name(uint32_t kind);
 
 #include "layout_figures.h"

@@ -16,13 +16,6 @@ struct upcall_in_hand {
     uint8_t bytes[RASK_INLINE_BYTES];
 };
 
-uint32_t rk_upcall_hash(const char *name)
-{
-    uint32_t hash = 0x811c9dc5u;
-    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x01000193u;
-    return hash;
-}
-
 static struct rk_upcall_entry *find(struct rk_upcalls *upcalls, uint32_t hash)
 {
     for (uint32_t i = 0; i < upcalls->count; i++)

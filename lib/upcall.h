@@ -24,9 +24,6 @@ struct rk_upcalls {
     } entry[RASK_UPCALLS_MAX];
 };
 
-/** What stands for a name on the wire: FNV-1a. */
-uint32_t rk_upcall_hash(const char *name);
-
 /** Has the lane's worker a new one? Then it is due. */
 void rk_upcall_look(struct rask *s, struct rk_lane *lane);
 /** Would that find one? */

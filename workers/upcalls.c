@@ -11,13 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t host_method(const char *name)
-{
-    uint32_t hash = 0x811c9dc5u; /* FNV-1a, as in lib/upcall.c */
-    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x01000193u;
-    return hash;
-}
-
 static void *host_reserve(struct rask_call *call, size_t bytes)
 {
     struct rk_handling *handling = (struct rk_handling *)(void *)call;
@@ -139,7 +132,7 @@ static int host_call(struct rask_call *call, uint32_t method, size_t bytes, uint
 
 const struct rask_upcall_host rk_upcall_host = {
     .size = sizeof(struct rask_upcall_host),
-    .method = host_method,
+    .method = rk_upcall_hash,
     .reserve = host_reserve,
     .call = host_call,
 };
