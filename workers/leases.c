@@ -156,6 +156,12 @@ static uint32_t host_release_up_to(struct rask_call *call, uint64_t item)
     return ended;
 }
 
+void rk_leases_free(struct rk_served_leases *leases)
+{
+    for (uint32_t i = 0; leases != NULL && i < RASK_LEASES_MAX; i++) free(leases->at[i].copy);
+    free(leases);
+}
+
 bool rk_leases_keep(struct rk_worker *worker, struct rk_served *served)
 {
     served->gone = true;

@@ -25,6 +25,8 @@ extern const struct rask_lease_host rk_lease_host;
 
 /** The session is gone. Does a handler still hold bytes of it? Then it stays mapped, in the worker's list of those. */
 bool rk_leases_keep(struct rk_worker *worker, struct rk_served *served);
+/** The table goes, with the copies that are still held. */
+void rk_leases_free(struct rk_served_leases *leases);
 /** The worker ends. */
 void rk_leases_finish(struct rk_worker *worker);
 

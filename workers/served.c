@@ -3,6 +3,7 @@
 #include "served.h"
 #include "error.h"
 #include "host.h"
+#include "leases.h"
 #include <errno.h>
 #include <rask/status.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ void rk_served_destroy(struct rk_served *served)
     rk_segment_finish(&served->bell);
     rk_slab_finish(&served->slab);
     free(served->streams);
-    free(served->leases);
+    rk_leases_free(served->leases);
     free(served);
 }
 
