@@ -13,7 +13,7 @@ struct upcall_in_hand {
     uint32_t reserved_bytes;
     uint32_t replied_bytes;
     bool no_room;
-    uint8_t bytes[RASK_INLINE_BYTES];
+    uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(8)));
 };
 
 static struct rk_upcall_entry *find(struct rk_upcalls *upcalls, uint32_t hash)
@@ -236,7 +236,7 @@ static void run(struct rask *s, struct rk_lane *lane)
     struct upcall_in_hand hand = {.upcall = {.session = s}, .block = RK_BLOCK_NONE};
     struct rk_view view = {.block = RK_BLOCK_NONE};
     struct rk_responses *mapped = lane->mapped;
-    uint8_t copy[RASK_INLINE_BYTES];
+    uint8_t copy[RASK_INLINE_BYTES] __attribute__((aligned(8)));
     uint64_t position;
     lane->upcall_due = false;
     s->asides_due--;

@@ -128,7 +128,7 @@ struct rk_answer {
     const void *data;
     uint32_t length;
     int32_t code;
-    uint8_t bytes[RASK_INLINE_BYTES];
+    uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(8)));
 };
 /** Read the answer. 0; what the client says is why there is none; -EAGAIN its segment is not here yet; -EPROTO. */
 int rk_upcall_answer(struct rk_served *served, struct rk_answer *answer);

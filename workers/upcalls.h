@@ -11,7 +11,7 @@
 struct rk_asking {
     uint32_t block; /* of its request, RK_BLOCK_NONE: `bytes` */
     uint32_t reserved_bytes;
-    uint8_t bytes[RASK_INLINE_BYTES];
+    uint8_t bytes[RASK_INLINE_BYTES] __attribute__((aligned(8)));
     struct rk_answer answer;
     uint8_t *copy; /* of an answer, grown as needed */
     size_t copy_bytes;

@@ -23,7 +23,7 @@ extern "C" {
 /** One upcall in the hands of its function. Gone when that returns. */
 struct rask_upcall {
     struct rask *session;
-    const void *request;  /**< bytes of the worker, which may still change them if it misbehaves */
+    const void *request;  /**< aligned to 8; bytes of the worker, which may still change them if it misbehaves */
     size_t request_bytes; /**< 0 is allowed */
     uint64_t ticket;      /**< of the request whose handler asks; of a stream: of the item */
     uint64_t user_data;   /**< of that request or item */

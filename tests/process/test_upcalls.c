@@ -30,6 +30,7 @@ static int plus_one(struct rask_upcall *upcall, void *user)
     const uint8_t *bytes = upcall->request;
     uint8_t *room = rask_upcall_reserve(upcall, upcall->request_bytes);
     assert_non_null(room);
+    assert_int_equal(((uintptr_t)bytes | (uintptr_t)room) % 8, 0);
     for (size_t i = 0; i < upcall->request_bytes; i++) room[i] = (uint8_t)(bytes[i] + 1);
     assert_int_equal(rask_upcall_reply(upcall, upcall->request_bytes + 1), -EINVAL);
     assert_int_equal(rask_upcall_reply(upcall, upcall->request_bytes), 0);
