@@ -20,6 +20,8 @@
 /** The first one where nothing waits behind a request of ours that is being handled: the worker sleeps still, or serves others, and
  * to take requests back from it helps nobody. Parked clients wake up for each look. */
 #define MOVE_PAUSE_NS_OUTSIDE 2000000u
+/** Then they are taken back only from here on: a worker that serves many sessions in turns is not slow. */
+#define MOVE_PAUSE_NS_THEIRS 16000000u
 #define MOVE_PAUSE_NS_MAX 50000000u
 
 static bool bit(const uint64_t *set, uint32_t index)
@@ -292,7 +294,7 @@ static uint32_t take_back(struct rask *s, struct rk_lane *lane)
 static struct rk_lane *slow_lane(struct rask *s, bool could, bool first_look, bool *behind)
 {
     struct rk_lane *most = NULL;
-    *behind = s->backlog.count > 0;
+    *behind = false;
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
         if (rk_lane_in_flight(lane) == 0 || lane->leaving) continue;
@@ -329,12 +331,14 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     bool idle = next != NULL && rk_lane_load(next) == 0;
     bool behind;
     struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look, &behind);
-    if (first_look) s->move_pause_ns = behind ? MOVE_PAUSE_NS_MIN : MOVE_PAUSE_NS_OUTSIDE;
+    bool theirs = !behind && s->spread.window == UINT32_MAX; /* quick requests of others are before ours */
+    if (first_look) s->move_pause_ns = theirs && s->backlog.count == 0 ? MOVE_PAUSE_NS_OUTSIDE : MOVE_PAUSE_NS_MIN;
     s->next_move_ns = now_ns + s->move_pause_ns;
     look_at_spread(s, slow);
     if (first_look) return;
     if (!idle && (slow != NULL || s->backlog.count > 0)) rk_dispatch_open_lane(s, true);
     if (slow == NULL || !(idle || (slow->stuck && s->open_count > 1))) return;
+    if (theirs && s->move_pause_ns < MOVE_PAUSE_NS_THEIRS) return;
     mark_waiting(s, slow);
     rk_park_barrier();
     uint32_t moved = take_back(s, slow);
