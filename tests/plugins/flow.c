@@ -187,7 +187,7 @@ static int plain(struct rask_call *call)
 static int check_kept(struct rask_call *call)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < kept_count; i++) {
+    for (unsigned i = 0; i < KEPT_MAX; i++) {
         const unsigned char *bytes = kept[i].data;
         if (!bytes) continue;
         for (size_t k = 1; k < kept[i].bytes; k++)
@@ -213,10 +213,10 @@ static int keep(struct rask_call *call)
     case 'r':
         memcpy(&item, bytes + 1, sizeof item);
         item = leases->release_up_to(call, item);
-        for (unsigned i = 0; i < kept_count; i++) kept[i].data = NULL; /* the test releases them all */
+        for (unsigned i = 0; i < KEPT_MAX; i++) kept[i].data = NULL; /* the test releases them all */
         return answer(call, &item, sizeof item);
     case 'o':
-        for (unsigned i = 0; i < kept_count; i++)
+        for (unsigned i = 0; i < KEPT_MAX; i++)
             if (kept[i].data) {
                 leases->release(host, &kept[i]);
                 break;
