@@ -8,7 +8,8 @@
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
  *   events.c    sleeping in the caller's loop      batch.c     wakes of several requests at once
  *   keys.c      requests that stay together        poison.c    requests that killed workers
- *   stream.c    streams                            answers.c   their answers, not taken yet
+ *   stream.c    streams, how they live and end     answers.c   their answers, not taken yet
+ *   stream_items.c  what their owners do           stream_stop.c  taking items back
  *   emission.c  answers in the middle of a request upcall.c    functions that handlers call
  *   lease.c     requests that handlers keep
  *

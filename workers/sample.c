@@ -51,9 +51,19 @@ static void hint(struct rk_worker *worker, uint32_t ns)
     rk_store_relaxed(&worker->handling.served->response_header->service_ns, now);
 }
 
+/** The begin and the end of a stream say nothing of what its items take. */
+static bool is_typical(uint8_t kind)
+{
+    return kind == RK_REQUEST_CALL || kind == RK_REQUEST_ITEM;
+}
+
 int rk_worker_sample(struct rk_worker *worker)
 {
     struct rk_status_page *page = worker->page;
+    if (!is_typical(worker->handling.kind)) {
+        worker->until_sample = 1; /* the next one instead */
+        return rk_worker_run(worker);
+    }
     worker->until_sample = worker->page->samples > 0 ? RK_SAMPLE_EVERY : 1;
     rk_store_relaxed(&page->queue_depth, depth(worker));
     uint64_t start_ns = rask_now_ns();
