@@ -29,7 +29,7 @@ static bool bit(const uint64_t *set, uint32_t index)
     return (set[index / 64] >> (index % 64)) & 1;
 }
 
-static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+__attribute__((always_inline)) static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
     struct rk_request_slot *slot = rk_lane_slot(lane);
     if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) {

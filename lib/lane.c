@@ -123,8 +123,8 @@ static enum rk_taking broken(struct rk_lane *lane, uint32_t kind, uint32_t statu
     return RK_TAKING_BROKEN;
 }
 
-enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length,
-                                  struct rk_view *view)
+__attribute__((always_inline)) static inline enum rk_taking
+find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length, struct rk_view *view)
 {
     struct rk_block_ref copy;
     const struct rk_block_ref *block = &copy;
@@ -142,6 +142,12 @@ enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_re
     }
     *view = (struct rk_view){(const uint8_t *)segment->base + block->offset, block->index, block->generation};
     return RK_TAKING_REPLY;
+}
+
+enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length,
+                                  struct rk_view *view)
+{
+    return find_block(lane, shared, length, view);
 }
 
 struct rk_ticket *rk_lane_asks_for(struct rk_lane *lane, struct rk_tickets *tickets, uint32_t low_position,
@@ -213,7 +219,7 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
             memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
         } else {
             struct rk_view view;
-            enum rk_taking found = rk_lane_find_block(lane, &slot->payload.block, length, &view);
+            enum rk_taking found = find_block(lane, &slot->payload.block, length, &view);
             if (found != RK_TAKING_REPLY) return found; /* it is not decided yet */
             ticket->response = view.data;
             ticket->response_block = view.block;

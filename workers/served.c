@@ -134,8 +134,8 @@ int rk_served_find_block(struct rk_served *served, const struct rk_block_ref *sh
 }
 
 /** Fill everything but the payload and publish. */
-static inline void publish(struct rk_served *served, struct rk_response_slot *slot, uint32_t ticket, uint32_t kind,
-                           uint32_t status, int32_t code)
+__attribute__((always_inline)) static inline void publish(struct rk_served *served, struct rk_response_slot *slot,
+                                                          uint32_t ticket, uint32_t kind, uint32_t status, int32_t code)
 {
     uint64_t position = served->position++;
     slot->ticket = ticket;
