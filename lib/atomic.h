@@ -43,14 +43,4 @@ static inline void rk_pause(void)
 #endif
 }
 
-/** Ask for a line to be written soon. A hint: no effect on memory order. */
-static inline void rk_prefetch_write(void *line)
-{
-#if defined(__x86_64__)
-    __asm__ __volatile__("prefetchw %0" : : "m"(*(char *)line)); /* a no-op where the processor lacks it */
-#else
-    __builtin_prefetch(line, 1);
-#endif
-}
-
 #endif

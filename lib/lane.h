@@ -11,6 +11,7 @@
 
 #include "bell.h"
 #include "layout.h"
+#include "run.h"
 #include "segment.h"
 #include "slab.h"
 #include "slots.h"
@@ -64,6 +65,8 @@ struct rk_lane {
     const uint32_t *worker_state; /* rk_waiter.state of the worker */
     uint32_t *worker_bell;
     uint32_t holes; /* retracted requests that the worker has not passed yet */
+    uint32_t give_up_below; /* rk_slots_prepare() */
+    struct rk_run run;
     /* Cold. */
     struct rk_lane_request *page;
     const struct rk_response_header *header;
@@ -175,7 +178,7 @@ static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticke
     RK_STEP(REQUEST_SEQUENCE);
     rk_publish(lane->worker_state, lane->worker_bell);
     RK_STEP(REQUEST_RUNG);
-    if (load >= RK_DEEP) rk_prefetch_write(&lane->requests[rk_slot_line(at + RK_WRITE_AHEAD, lane->mask)]);
+    rk_slots_prepare(lane->requests, at, load, lane->mask, lane->give_up_below);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;
     lane->position = position + 1;
@@ -197,6 +200,12 @@ static inline bool rk_lane_ready(const struct rk_lane *lane)
 static inline bool rk_lane_garbled(const struct rk_lane *lane)
 {
     return rk_load_relaxed(&lane->next_response->sequence) > lane->response_position + 1;
+}
+
+/** Where its next response is. */
+static inline struct rk_reading rk_lane_reading(const struct rk_lane *lane)
+{
+    return (struct rk_reading){lane->responses, lane->next_response, lane->mask, lane->response_position};
 }
 
 /** What rk_lane_take() found. */
@@ -234,9 +243,6 @@ static inline struct rk_ticket *rk_lane_plain(const struct rk_lane *lane, struct
                  rk_load_relaxed(&slot->status) == RASK_OK && rk_load_relaxed(&slot->kind) == RK_RESPONSE_REPLY &&
                  bytes <= RASK_INLINE_BYTES && to <= lane->mask && ticket->state == RK_TICKET_BOUND &&
                  (ticket->flags & ~RK_TICKET_PRIVATE) == RK_TICKET_LANE_HOLDS && ticket->block == RK_BLOCK_NONE;
-    if (rk_lane_load(lane) >= RK_DEEP)
-        __builtin_prefetch(
-            &lane->responses[((uint64_t)(slot - lane->responses) + RK_READ_AHEAD * RK_SLOT_STRIDE) & lane->mask]);
     *length = bytes;
     *next = to;
     return RK_LIKELY(plain) ? ticket : NULL;

@@ -107,8 +107,12 @@ static inline uint32_t take_responses(struct rask *s, struct rk_lane *lane, bool
 {
     uint32_t count = 0;
     lane->stuck = false;
+    struct rk_reading at = rk_lane_reading(lane);
+    if (rk_lane_load(lane) >= RK_RUN_DEEP && lane->run.sure <= at.position) rk_run_look(&lane->run, &at);
     while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
         uint32_t length, next;
+        at = rk_lane_reading(lane);
+        rk_run_ahead(&lane->run, &at);
         struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
         if (RK_LIKELY(ticket != NULL))
             take_plain(s, lane, ticket, length, next);

@@ -11,6 +11,8 @@
 #ifndef RK_SLOTS_H
 #define RK_SLOTS_H
 
+#include "lines.h"
+#include <stddef.h>
 #include <stdint.h>
 
 /** Slots of a ring that are not used at the same time as the others. */
@@ -18,9 +20,9 @@
 
 /** From this many in flight on the reader is busy elsewhere: lines can be fetched ahead without taking them away from it. */
 #define RK_DEEP 8u
-/** How many slots ahead the writer and the reader fetch. */
-#define RK_WRITE_AHEAD 12u
-#define RK_READ_AHEAD 16u
+/** How many slots ahead the writer fetches lines, and how many ahead it first gives them up (lines.h). */
+#define RK_WRITE_AHEAD 24u
+#define RK_FLUSH_AHEAD 64u
 
 /** Consecutive slots lie this many lines apart (in a ring of more than a page; an odd number, so every line has its turn):
  * in different pages, where no processor fetches the next one unasked. Otherwise the reader's processor takes lines away
@@ -38,6 +40,35 @@ static inline uint32_t rk_slots_next(uint32_t slot, uint64_t in_flight, uint32_t
 {
     if (in_flight == 0) return slot ^ 1;
     return ((in_flight == 1 ? slot | 1 : slot) + 1) & mask;
+}
+
+/** A line of the ring, from its number. */
+static inline const void *rk_slots_line(const void *ring, uint32_t line)
+{
+    return (const uint8_t *)ring + (size_t)line * 64;
+}
+
+/** The slot `by` places behind the one at `slot`, as long as the pipeline stays deep. */
+static inline const void *rk_slots_behind(const void *ring, const void *slot, uint32_t by, uint32_t mask)
+{
+    uint32_t line = (uint32_t)((size_t)((const uint8_t *)slot - (const uint8_t *)ring) / 64);
+    return rk_slots_line(ring, (line + by * RK_SLOT_STRIDE) & mask);
+}
+
+/** `slot` was just published with `in_flight` before it: make ready those that will be written soon. `give_up_below`: see
+ * rk_slots_give_up_below(). */
+static inline void rk_slots_prepare(const void *ring, uint32_t slot, uint64_t in_flight, uint32_t mask,
+                                    uint32_t give_up_below)
+{
+    if (in_flight < RK_DEEP || in_flight + RK_WRITE_AHEAD >= mask) return;
+    rk_line_fetch(rk_slots_line(ring, rk_slot_line(slot + RK_WRITE_AHEAD, mask)));
+    if (in_flight < give_up_below) rk_line_give_up(rk_slots_line(ring, rk_slot_line(slot + RK_FLUSH_AHEAD, mask)));
+}
+
+/** With how many in flight a writer gives up lines: fewer than would bring it to lines in use, none where it does not help. */
+static inline uint32_t rk_slots_give_up_below(uint32_t mask)
+{
+    return rk_lines_stay() && mask > RK_FLUSH_AHEAD + RK_DEEP ? mask - RK_FLUSH_AHEAD - RK_SLOTS_SPARE : 0;
 }
 
 #endif

@@ -68,12 +68,21 @@ static bool timed_out(struct rask *s, uint64_t deadline_ns)
     return deadline_ns != 0 && now_ns >= deadline_ns;
 }
 
+/** Its worker has enough to do: let it write some responses before they are read. */
+static inline void gather(struct rk_lane *lane)
+{
+    if (RK_LIKELY(rk_lane_load(lane) < RK_RUN_DEEP)) return;
+    struct rk_reading at = rk_lane_reading(lane);
+    rk_run_gather(&lane->run, &at);
+}
+
 /** Look at most `looks` times at what is waited for: one lane when a single ticket is, else everything. Returns how often. */
-static inline uint32_t spin(const struct rask *s, const struct rk_ticket *ticket, uint32_t looks)
+static inline uint32_t spin(struct rask *s, const struct rk_ticket *ticket, uint32_t looks)
 {
     bool one_lane = ticket != NULL && ticket->state == RK_TICKET_BOUND && s->asides == 0;
     const struct rk_lane *lane = one_lane ? &s->lanes[ticket->lane] : NULL;
     uint32_t i = 0;
+    if (lane == NULL && s->open_count == 1) gather(&s->lanes[s->open_lanes[0]]);
     for (; i < looks; i++) {
         if (lane != NULL ? rk_lane_ready(lane) || rk_session_called(s) : rk_session_anything(s)) break;
         rk_pause();

@@ -24,6 +24,7 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     served->params = message->params;
     served->snapshot = (message->flags & RK_PEER_SNAPSHOT) != 0;
     served->mask = message->params.ring_slots - 1;
+    served->give_up_below = rk_slots_give_up_below(served->mask);
     served->bell.fd = -1;
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         served->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
@@ -154,7 +155,7 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     RK_STEP(RESPONSE_RUNG);
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
-    if (load >= RK_DEEP) rk_prefetch_write(&served->responses[rk_slot_line(at + RK_WRITE_AHEAD, served->mask)]);
+    rk_slots_prepare(served->responses, at, load, served->mask, served->give_up_below);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
@@ -218,6 +219,8 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling)
 {
     const struct rk_request_slot *slot = served->next_request;
+    struct rk_reading at = rk_served_reading(served);
+    rk_run_ahead(&served->run, &at);
     /* SYNC R3 release, light: pairs with rk_lane_taken. Nothing of the slot but its sequence is read before this. */
     rk_store_release(&served->response_header->taken, served->position + 1);
     RK_STEP(TAKEN);

@@ -7,6 +7,7 @@
 #include "bell.h"
 #include "control.h"
 #include "layout.h"
+#include "run.h"
 #include "segment.h"
 #include "slab.h"
 #include "slots.h"
@@ -31,6 +32,8 @@ struct rk_served {
     bool fenced;   /* no membarrier on one of the sides */
     bool stalled;  /* next request waits for a segment that has not come yet */
     bool snapshot;
+    uint32_t give_up_below; /* rk_slots_prepare() */
+    struct rk_run run;
     const struct rk_lane_request *lane_page;
     const uint32_t *client_state; /* rk_waiter.state of the client */
     uint32_t *client_bell;
@@ -84,6 +87,18 @@ static inline bool rk_served_ready(const struct rk_served *served)
 {
     /* SYNC R1 acquire: pairs with rk_lane_publish */
     return rk_load_acquire(&served->next_request->sequence) == served->position + 1;
+}
+
+/** Where its next request is. */
+static inline struct rk_reading rk_served_reading(const struct rk_served *served)
+{
+    return (struct rk_reading){served->requests, served->next_request, served->mask, served->position};
+}
+
+/** Responses that the client has not read, as far as it said. */
+static inline uint64_t rk_served_unread(const struct rk_served *served)
+{
+    return served->position - served->consumed;
 }
 
 /** The slot that the next response goes to: the worker's alone until it is published. */

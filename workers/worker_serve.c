@@ -266,9 +266,18 @@ static inline void note_awake(struct rk_worker *worker, bool spun, bool yielded)
     if (rk_nap_awake(&worker->nap)) lighten(worker);
 }
 
+/** Its client has enough to read: let it write some requests before they are looked at. */
+static void gather(struct rk_served *served)
+{
+    if (RK_LIKELY(rk_served_unread(served) < RK_RUN_DEEP) || !served->open || served->stalled) return;
+    struct rk_reading at = rk_served_reading(served);
+    if (served->run.sure <= at.position) rk_run_gather(&served->run, &at);
+}
+
 /** Look at most `looks` times whether there is something to do. */
 static void spin(const struct rk_worker *worker, uint32_t looks)
 {
+    if (worker->session_count == 1) gather(worker->sessions[0]);
     for (uint32_t i = 0; i < looks && !anything(worker); i++) rk_pause();
 }
 
