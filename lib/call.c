@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The two conveniences on top of reserve, submit and wait: a synchronous call, and callbacks. */
+#include "bind.h"
 #include "clock.h"
 #include "error.h"
 #include "session.h"
@@ -63,7 +64,7 @@ static int call(struct rask *s, uint32_t method, const void *data, size_t length
     ticket->user_data = 0;
     ticket->flags |= RK_TICKET_PRIVATE;
     if (RK_UNLIKELY(deadline_ns != 0)) rk_set_deadline(s, ticket, deadline_ns);
-    rk_submit(s, ticket, method, length);
+    if (RK_UNLIKELY(!rk_submit_plain(s, ticket, method, length))) rk_submit(s, ticket, method, length);
     /* No deadline of its own: the request has one, and ends by it. */
     result = rk_wait_for(s, ticket, 0, out);
     RK_CHECK(result == 0);

@@ -7,6 +7,7 @@
  * (lane.h) and goes elsewhere, so a wrong window costs a little time and never a stuck request. How many lanes take part is
  * for spread.h to say. */
 #include "batch.h"
+#include "bind.h"
 #include "clock.h"
 #include "error.h"
 #include "poison.h"
@@ -29,22 +30,9 @@ static bool bit(const uint64_t *set, uint32_t index)
     return (set[index / 64] >> (index % 64)) & 1;
 }
 
-__attribute__((always_inline)) static inline void bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
-{
-    struct rk_request_slot *slot = rk_lane_slot(lane);
-    if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) {
-        rk_copy_inline(slot->payload.bytes, ticket->bytes);
-    } else {
-        const struct rk_block *block = &s->slab.blocks[ticket->block];
-        slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
-    }
-    RK_STEP(REQUEST_PAYLOAD);
-    rk_lane_publish(lane, ticket);
-}
-
 void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
-    bind(s, lane, ticket);
+    rk_bind(s, lane, ticket);
 }
 
 /** An idle lane if there is one, else the least loaded with room; NULL if none has room. Only the first lanes that move, as
@@ -79,11 +67,10 @@ void rk_dispatch_ask(struct rask *s)
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 {
     if (RK_LIKELY(s->backlog.count == 0)) {
-        struct rk_lane *lane = s->open_count > 0 ? &s->lanes[s->open_lanes[s->turn]] : NULL;
-        if (RK_UNLIKELY(lane == NULL || !rk_lane_takes_more(lane) || (s->spread.lanes > 1 && rk_lane_load(lane) > 0)))
-            lane = rk_dispatch_choose(s);
+        struct rk_lane *lane = rk_bind_lane(s);
+        if (lane == NULL) lane = rk_dispatch_choose(s);
         if (RK_LIKELY(lane != NULL)) {
-            bind(s, lane, ticket);
+            rk_bind(s, lane, ticket);
             return;
         }
     }
@@ -95,7 +82,7 @@ void rk_dispatch(struct rask *s, struct rk_ticket *ticket)
 
 static void bind_key(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
 {
-    bind(s, lane, ticket);
+    rk_bind(s, lane, ticket);
     rk_key_bound(s, ticket);
 }
 
@@ -171,9 +158,15 @@ static void dispatch_keys(struct rask *s)
     }
 }
 
+/** A lane's widest window: what the ring takes, less what its writer prepares ahead where that helps (slots.h). */
+static uint32_t widest(const struct rk_lane *lane)
+{
+    return lane->give_up_below > 0 ? lane->give_up_below : lane->mask + 1 - RK_SLOTS_SPARE;
+}
+
 static uint32_t wider(const struct rask *s, const struct rk_lane *lane)
 {
-    uint32_t most = lane->mask + 1 - RK_SLOTS_SPARE;
+    uint32_t most = widest(lane);
     if (most > s->spread.window) most = s->spread.window;
     return lane->window * 2 < most ? lane->window * 2 : most;
 }
@@ -192,7 +185,7 @@ void rk_dispatch_backlog(struct rask *s)
     if (s->streams != NULL) rk_streams_dispatch(s);
     while ((ticket = rk_list_first(&s->tickets, &s->backlog)) != NULL && (lane = rk_dispatch_choose(s)) != NULL) {
         rk_list_remove(&s->tickets, &s->backlog, ticket);
-        bind(s, lane, ticket);
+        rk_bind(s, lane, ticket);
     }
     rk_batch_close(s);
     rk_batch_flush(s);
@@ -224,7 +217,7 @@ static bool open_lane_to(struct rask *s, uint32_t worker)
     if (rk_session_send(s, &message, NULL, 0) != 0) return false;
     lane->state = RK_LANE_IS_OPENING;
     lane->worker = worker;
-    lane->window = s->workers == 1 ? s->params.ring_slots - RK_SLOTS_SPARE : WINDOW_START;
+    lane->window = s->workers == 1 ? widest(lane) : WINDOW_START;
     s->has_lane[worker / 64] |= 1ull << (worker % 64);
     s->opening++;
     return true;

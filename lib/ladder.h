@@ -58,6 +58,12 @@ static inline bool rk_ladder_spins(const struct rk_ladder *ladder)
     return RK_LIKELY(ladder->held == 0);
 }
 
+/** Does what is waited for come while this party spins? Then its peer runs at the same time, on another processor. */
+static inline bool rk_ladder_meets(const struct rk_ladder *ladder)
+{
+    return ladder->misses == 0 && ladder->spins > 0;
+}
+
 /** Out of line part of rk_ladder_found(). */
 void rk_ladder_found_again(struct rk_ladder *ladder, bool yielded);
 

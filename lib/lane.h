@@ -18,6 +18,7 @@
 #include "ticket.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /** A response without a lease. */
 #define RK_LEASE_NONE UINT32_MAX
@@ -58,13 +59,21 @@ struct rk_lane {
     uint32_t items;  /* positions that hold tickets of streams: the window is for the others */
     uint16_t index;
     uint8_t state;
-    bool broken;  /* the worker broke the rules */
+    union {
+        struct {
+            bool broken;    /* the worker broke the rules */
+            bool leaving;   /* its worker takes nothing new; window is 0 */
+            bool upcalling; /* the caller's function runs for its worker: nothing more goes there */
+            bool unused;
+        };
+        uint32_t closed; /* one of them */
+    };
     bool stuck;   /* did not move between two looks with requests waiting: nothing more until it does */
     bool stalled; /* the next response names a segment that has not come yet */
     const struct rk_response_slot *responses;
     const uint32_t *worker_state; /* rk_waiter.state of the worker */
     uint32_t *worker_bell;
-    uint32_t holes; /* retracted requests that the worker has not passed yet */
+    uint32_t holes;         /* retracted requests that the worker has not passed yet */
     uint32_t give_up_below; /* rk_slots_prepare() */
     struct rk_run run;
     /* Cold. */
@@ -76,9 +85,7 @@ struct rk_lane {
     uint32_t generation;
     uint32_t leaving_generation; /* OPENING: this incarnation leaves, if it is the one that comes; 0: none */
     int pidfd;
-    bool leaving;                  /* its worker takes nothing new; window is 0 */
     bool dead_seen;                /* pidfd said so at the last look; the supervisor has not yet */
-    bool upcalling;                /* the caller's function runs for its worker: nothing more goes there */
     bool upcall_due;               /* one waits to be run (upcall.c) */
     bool full;                     /* the next emission is for a stream that has its fill of answers */
     uint64_t upcall_seen;          /* sequence of the last one */
@@ -126,7 +133,7 @@ static inline uint32_t rk_lane_in_flight(const struct rk_lane *lane)
 /** It gets on with what it has, or has nothing. */
 static inline bool rk_lane_moves(const struct rk_lane *lane)
 {
-    return !lane->broken && !lane->leaving && !lane->upcalling && !(lane->stuck && rk_lane_load(lane) > 0);
+    return lane->closed == 0 && !(lane->stuck && rk_lane_load(lane) > 0);
 }
 
 /** Has the window room for another request, of no stream? */
@@ -155,30 +162,28 @@ static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
 }
 
 /** Fill and publish the next slot but for its payload, which the caller has written to rk_lane_slot(). What the lane and
- * the ticket remember of it is noted after the worker could see it. */
-static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket)
+ * the ticket remember of it is noted after the worker could see it. `apart`: it runs at the same time, elsewhere. */
+__attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket,
+                                                                  bool apart)
 {
     uint64_t position = lane->position;
     uint64_t load = position - lane->response_position;
     uint32_t at = lane->slot, next = rk_slots_next(at, load, lane->mask);
     struct rk_request_slot *slot = &lane->requests[rk_slot_line(at, lane->mask)];
+    uint64_t who = rk_request_word_who((uint32_t)(ticket->id >> 32), ticket->length);
+    /* SYNC R5 with R1, `consumed`: pairs with rk_served_take */
+    uint64_t what =
+        rk_request_word_what(ticket->method, (uint16_t)next, (uint16_t)lane->response_position, ticket->kind);
     slot->deadline_ns = RK_LIKELY(!(ticket->flags & RK_TICKET_SPECIAL)) ? 0 : ticket->deadline_ns;
-    slot->ticket = (uint32_t)(ticket->id >> 32);
-    slot->length = ticket->length;
+    memcpy(&slot->ticket, &who, sizeof who);
     RK_STEP(REQUEST_LENGTH);
-    slot->method = ticket->method;
-    slot->next = (uint16_t)next;
-    RK_STEP(REQUEST_NEXT);
-    slot->consumed = (uint16_t)lane->response_position; /* SYNC R5 with R1: pairs with rk_served_take */
-    slot->kind = ticket->kind;
-    slot->cancel = 0;
+    memcpy(&slot->method, &what, sizeof what);
     RK_STEP(REQUEST_FIELDS);
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
     RK_STEP(REQUEST_SEQUENCE);
     rk_publish(lane->worker_state, lane->worker_bell);
     RK_STEP(REQUEST_RUNG);
-    rk_slots_prepare(lane->requests, at, load, lane->mask, lane->give_up_below);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;
     lane->position = position + 1;
@@ -186,6 +191,7 @@ static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticke
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
     RK_STEP(REQUEST_NOTED);
+    if (apart) rk_slots_prepare(lane->requests, at, load, lane->mask, lane->give_up_below);
 }
 
 /** Is a response there? One load of the worker's line. */
@@ -230,21 +236,22 @@ static inline void rk_lane_passed(struct rk_lane *lane, uint32_t next)
  * small. The ticket it belongs to, with *length and *next read and checked; the caller copies the payload from
  * lane->next_response and says rk_lane_passed(). NULL: rk_lane_take() has to look at it. rk_lane_ready() was true. Each word
  * of the worker's memory is read once. */
-static inline struct rk_ticket *rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *length,
-                                              uint32_t *next)
+__attribute__((always_inline)) static inline struct rk_ticket *
+rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *length, uint32_t *next)
 {
     const struct rk_response_slot *slot = lane->next_response;
     uint64_t position = lane->response_position;
     uint32_t index = lane->entries[position & lane->mask].ticket;
     if (RK_UNLIKELY(index == RK_HOLE || position >= lane->position)) return NULL;
     struct rk_ticket *ticket = &tickets->table[index];
-    uint32_t bytes = rk_load_relaxed(&slot->length), to = rk_load_relaxed(&slot->next);
-    bool plain = rk_load_relaxed(&slot->ticket) == (uint32_t)(ticket->id >> 32) &&
-                 rk_load_relaxed(&slot->status) == RASK_OK && rk_load_relaxed(&slot->kind) == RK_RESPONSE_REPLY &&
-                 bytes <= RASK_INLINE_BYTES && to <= lane->mask && ticket->state == RK_TICKET_BOUND &&
+    uint64_t who = rk_load_relaxed((const uint64_t *)(const void *)&slot->ticket);
+    uint64_t what = rk_load_relaxed((const uint64_t *)(const void *)&slot->code);
+    *length = rk_response_length(who);
+    *next = rk_response_next(what);
+    bool plain = (uint32_t)who == (uint32_t)(ticket->id >> 32) && rk_response_is_ok(what) &&
+                 rk_load_relaxed(&slot->kind) == RK_RESPONSE_REPLY && *length <= RASK_INLINE_BYTES &&
+                 *next <= lane->mask && ticket->state == RK_TICKET_BOUND &&
                  (ticket->flags & ~RK_TICKET_PRIVATE) == RK_TICKET_LANE_HOLDS && ticket->block == RK_BLOCK_NONE;
-    *length = bytes;
-    *next = to;
     return RK_LIKELY(plain) ? ticket : NULL;
 }
 

@@ -194,6 +194,18 @@ static_assert(offsetof(struct rk_request_slot, kind) == 30, "layout");
 static_assert(offsetof(struct rk_request_slot, cancel) == 31, "layout");
 static_assert(offsetof(struct rk_request_slot, payload) == 32, "layout");
 
+/** The middle two words of a request slot as they are stored: fields in the order above, on a processor that stores the low byte
+ * first. */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of slots");
+static inline uint64_t rk_request_word_who(uint32_t ticket, uint32_t length)
+{
+    return (uint64_t)length << 32 | ticket;
+}
+static inline uint64_t rk_request_word_what(uint16_t method, uint16_t next, uint16_t consumed, uint8_t kind)
+{
+    return (uint64_t)kind << 48 | (uint64_t)consumed << 32 | (uint32_t)next << 16 | method;
+}
+
 /** One response. It answers the request at the same position. */
 struct rk_response_slot {
     uint64_t sequence; /* R2 */
@@ -220,6 +232,21 @@ static_assert(offsetof(struct rk_response_slot, next) == 22, "layout");
 static_assert(offsetof(struct rk_response_slot, kind) == 24, "layout");
 static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
 
+/** Two words of a response slot as they are loaded: `ticket` and `length`, `code` and `status` and `next`. */
+static inline uint32_t rk_response_length(uint64_t who)
+{
+    return (uint32_t)(who >> 32);
+}
+static inline uint32_t rk_response_next(uint64_t what)
+{
+    return (uint32_t)(what >> 48);
+}
+/** Status RASK_OK, and no code. */
+static inline bool rk_response_is_ok(uint64_t what)
+{
+    return what << 16 == 0;
+}
+
 /** One emission: an answer of a stream that is not the reply to its request. A ring of RASK_EMITS_MAX; sequence n is in slot
  * (n - 1) % RASK_EMITS_MAX. Also an upcall, and the answer to one: those have a slot each, since a worker has at most one
  * open. */
@@ -243,6 +270,7 @@ static_assert(offsetof(struct rk_side_slot, payload) == 32, "layout");
  * have left the processor's store buffer. */
 static inline void rk_copy_inline(uint8_t *to, const uint8_t *from)
 {
+#pragma GCC unroll 4
     for (unsigned i = 0; i < RASK_INLINE_BYTES; i += 8) {
         uint64_t word;
         memcpy(&word, from + i, 8);

@@ -22,7 +22,8 @@ static bool made_by_amd(void)
 static bool look(void)
 {
     const char *wish = getenv("RASK_GIVE_UP");
-    if (wish != NULL && (wish[0] == '0' || wish[0] == '1') && wish[1] == '\0') return wish[0] == '1' && has_clflushopt();
+    if (wish != NULL && (wish[0] == '0' || wish[0] == '1') && wish[1] == '\0')
+        return wish[0] == '1' && has_clflushopt();
     return made_by_amd() && has_clflushopt();
 }
 #else

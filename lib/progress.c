@@ -19,110 +19,6 @@
 /** A response that names a segment which does not come for so long was a lie. */
 #define STALL_NS 1000000000u
 
-/** Too late: its time-out was reported. The block of the response goes back, and what was kept for the handler is free. */
-static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
-{
-    const struct rk_ticket *late = &s->tickets.late;
-    if (late->response_block != RK_BLOCK_NONE) {
-        lane->mapped->references++;
-        rk_responses_release(lane->mapped, late->response_block, late->response_generation);
-    }
-    rk_request_block_free(s, ticket);
-    if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
-}
-
-static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
-{
-    if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
-        rk_upcall_forget_answer(s, lane);
-    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE))
-        rk_lease_begin(s, lane, ticket); /* nonsense ends the session after this */
-    rk_ticket_let_go(s, ticket);
-    if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
-        on_late(s, lane, ticket);
-    } else if (RK_UNLIKELY(skipped)) {
-        rk_settle_again(s, ticket);
-    } else {
-        if (ticket->response_block != RK_BLOCK_NONE) {
-            ticket->view_of = lane->mapped;
-            ticket->flags |= RK_TICKET_SPECIAL;
-            lane->mapped->references++;
-        }
-        rk_finish(s, ticket);
-    }
-}
-
-/** Any response but the usual one. False: look no further. */
-static bool take_special(struct rask *s, struct rk_lane *lane)
-{
-    struct rk_ticket *ticket = NULL;
-    if (s->streams != NULL && !rk_emissions_take(s, lane, true)) { /* they come before the response */
-        if (lane->broken) rk_settle_end(s, rask_last_error());
-        return false;
-    }
-    enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
-    if (found >= RK_TAKING_SKIPPED) {
-        on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
-        if (RK_UNLIKELY(lane->broken)) rk_settle_end(s, rask_last_error());
-    } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
-        lane->stalled = true;
-        rk_session_control(s);
-        return false;
-    } else if (found == RK_TAKING_BROKEN) {
-        rk_settle_end(s, rask_last_error());
-        return false;
-    }
-    return true;
-}
-
-/** The usual response: straight from the slot to the caller's array, or to the ticket that somebody waits for. */
-static inline void take_plain(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, uint32_t length,
-                              uint32_t next)
-{
-    memcpy(ticket->bytes, lane->next_response->payload.bytes, RASK_INLINE_BYTES);
-    rk_lane_passed(lane, next);
-    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
-    if (RK_LIKELY(s->sink_room > 0 && ticket != s->awaited && !(ticket->flags & RK_TICKET_PRIVATE))) {
-        s->finished++;
-        s->sink_room--;
-        rk_completion_ok(s, ticket, length, &s->sink[s->sink_count++]);
-        return;
-    }
-    ticket->status = RASK_OK;
-    ticket->code = 0;
-    ticket->response_length = length;
-    ticket->response = ticket->bytes;
-    ticket->response_block = RK_BLOCK_NONE;
-    rk_finish(s, ticket);
-}
-
-/** What is left in the lanes stays there for the next poll. */
-static inline bool sink_full(const struct rask *s)
-{
-    return s->sink_room == 0 && s->sink_count > 0;
-}
-
-/** Take what a lane has: everything, or what the caller's array has room for. */
-static inline uint32_t take_responses(struct rask *s, struct rk_lane *lane, bool everything)
-{
-    uint32_t count = 0;
-    lane->stuck = false;
-    struct rk_reading at = rk_lane_reading(lane);
-    if (rk_lane_load(lane) >= RK_RUN_DEEP && lane->run.sure <= at.position) rk_run_look(&lane->run, &at);
-    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
-        uint32_t length, next;
-        at = rk_lane_reading(lane);
-        rk_run_ahead(&lane->run, &at);
-        struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
-        if (RK_LIKELY(ticket != NULL))
-            take_plain(s, lane, ticket, length, next);
-        else if (!take_special(s, lane))
-            break;
-        count++;
-    }
-    return count;
-}
-
 /** What workers have besides responses. */
 static void take_asides(struct rask *s)
 {
@@ -150,7 +46,8 @@ uint32_t rk_progress(struct rask *s)
     if (RK_UNLIKELY(s->asides > 0)) take_asides(s);
     for (uint32_t i = 0; i < s->open_count; i++) {
         struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
-        if (lane->position != lane->response_position && rk_lane_ready(lane)) count += take_responses(s, lane, false);
+        if (lane->position != lane->response_position && rk_lane_ready(lane))
+            count += rk_take_responses(s, lane, false);
     }
     s->deliveries += count;
     if (RK_UNLIKELY(rk_session_called(s))) rk_session_control(s);
@@ -179,7 +76,7 @@ static void settle_dead(struct rask *s, struct rk_lane *lane, int32_t signal, en
 {
     for (int i = 0; i < 2 && lane->state == RK_LANE_IS_OPEN && !lane->broken; i++) {
         lane->stalled = false; /* the second time round its segment has been received */
-        take_responses(s, lane, true);
+        rk_take_responses(s, lane, true);
         if (s->streams != NULL && lane->state == RK_LANE_IS_OPEN) rk_emissions_take(s, lane, true);
     }
     /* Reading messages on the way may have settled it already. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reserve, submit, abandon: a request before it has a lane. */
 #include "batch.h"
+#include "bind.h"
 #include "clock.h"
 #include "error.h"
 #include "events.h"
@@ -83,7 +84,14 @@ int rk_take_block(struct rask *s, size_t bytes, uint32_t *block)
     return *block != RK_BLOCK_NONE ? 0 : result;
 }
 
-int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
+static inline void begin_small(struct rk_ticket *ticket)
+{
+    ticket->block = RK_BLOCK_NONE;
+    memset(ticket->bytes, 0, sizeof ticket->bytes); /* all of them travel */
+}
+
+/** Any reservation but a small one. */
+__attribute__((noinline)) static int reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
 {
     if (!usable(s)) return refuse(s);
     if (RK_UNLIKELY(bytes > s->params.payload_bytes_max))
@@ -93,15 +101,32 @@ int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
     if (RK_UNLIKELY(ticket == NULL))
         return rk_error(-EAGAIN, "%u requests are in use: release completions, or raise queue_max",
                         s->tickets.capacity);
-    ticket->block = RK_BLOCK_NONE;
     *out = ticket;
-    if (RK_LIKELY(bytes <= RASK_INLINE_BYTES)) {
-        memset(ticket->bytes, 0, sizeof ticket->bytes); /* all of them travel */
+    if (bytes <= RASK_INLINE_BYTES) {
+        begin_small(ticket);
         return 0;
     }
+    ticket->block = RK_BLOCK_NONE;
     int result = rk_take_block(s, bytes, &ticket->block);
     if (RK_UNLIKELY(result != 0)) rk_ticket_put(&s->tickets, ticket);
     return result;
+}
+
+/** A small reservation where an entry that was used before is free; else NULL. */
+static inline struct rk_ticket *reserve_small(struct rask *s, size_t bytes)
+{
+    if (RK_UNLIKELY(!usable(s) || bytes > RASK_INLINE_BYTES || s->tickets.free_head == RK_TICKET_NONE)) return NULL;
+    struct rk_ticket *ticket = rk_ticket_take(&s->tickets);
+    begin_small(ticket);
+    return ticket;
+}
+
+int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
+{
+    struct rk_ticket *ticket = reserve_small(s, bytes);
+    if (RK_UNLIKELY(ticket == NULL)) return reserve(s, bytes, out);
+    *out = ticket;
+    return 0;
 }
 
 void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket)
@@ -117,14 +142,24 @@ size_t rk_reservation_capacity(const struct rask *s, const struct rk_ticket *tic
     return capacity < s->params.payload_bytes_max ? capacity : s->params.payload_bytes_max;
 }
 
-int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
+static int reserve_request(struct rask *s, size_t bytes, struct rask_request *request)
 {
     struct rk_ticket *ticket;
-    int result = rk_reserve(s, bytes, &ticket);
+    int result = reserve(s, bytes, &ticket);
     if (RK_UNLIKELY(result != 0)) return result;
     request->ticket = ticket->id;
     request->data = rk_reservation_data(s, ticket);
     request->capacity = rk_reservation_capacity(s, ticket);
+    return 0;
+}
+
+int rask_reserve(struct rask *s, size_t bytes, struct rask_request *request)
+{
+    struct rk_ticket *ticket = reserve_small(s, bytes);
+    if (RK_UNLIKELY(ticket == NULL)) return reserve_request(s, bytes, request);
+    request->ticket = ticket->id;
+    request->data = ticket->bytes;
+    request->capacity = RASK_INLINE_BYTES;
     return 0;
 }
 
@@ -209,8 +244,9 @@ static void submit_in_batch(struct rask *s, struct rk_ticket *ticket, uint32_t m
     if (s->wakes_held > 0 && s->events != NULL) rk_events_disturb(s); /* its loop comes back to flush */
 }
 
-int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
-                const struct rask_request_options *options)
+/** Any but a plain one. */
+__attribute__((noinline)) static int submit(struct rask *s, struct rask_request *request, uint32_t method,
+                                            size_t length, const struct rask_request_options *options)
 {
     if (!usable(s)) return refuse(s);
     struct rk_ticket *ticket = reservation(s, request);
@@ -232,6 +268,19 @@ int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, s
         rk_submit(s, ticket, method, length);
     else
         submit_in_batch(s, ticket, method, length, more);
+    return 0;
+}
+
+int rask_submit(struct rask *s, struct rask_request *request, uint32_t method, size_t length,
+                const struct rask_request_options *options)
+{
+    struct rk_ticket *ticket = usable(s) && options == NULL ? reservation(s, request) : NULL;
+    bool plain = ticket != NULL && ticket->block == RK_BLOCK_NONE && length <= RASK_INLINE_BYTES &&
+                 method < s->method_count && s->wakes_held == 0;
+    if (RK_UNLIKELY(!plain || (ticket->flags & RK_TICKET_SPECIAL))) return submit(s, request, method, length, options);
+    ticket->user_data = request->user_data; /* like the caller's, until it is sent */
+    if (RK_UNLIKELY(!rk_submit_plain(s, ticket, method, length))) return submit(s, request, method, length, options);
+    request->data = NULL;
     return 0;
 }
 

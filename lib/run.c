@@ -11,7 +11,7 @@ static void pause_a_little(void)
     for (unsigned i = 0; i < PAUSES; i++) rk_pause();
 }
 
-void rk_run_gather(struct rk_run *run, const struct rk_reading *at)
+void rk_run_gather(struct rk_run *run, const struct rk_reading *at, uint64_t in_flight)
 {
     if (run->left > 0) {
         run->left--;
@@ -19,7 +19,7 @@ void rk_run_gather(struct rk_run *run, const struct rk_reading *at)
     }
     uint32_t looks = RK_GATHER_LOOKS;
     for (uint32_t i = 0; i < looks; i++) {
-        if (rk_run_look(run, at)) {
+        if (rk_run_look(run, at, in_flight)) {
             run->skips = 0;
             return;
         }

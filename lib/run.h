@@ -3,7 +3,7 @@
  *
  * A reader that has caught up looks at the line that is written next, and takes it away from the writer just before: then
  * every message costs a transfer, and what the writer fetched ahead (lines.h) was in vain. So where many messages are in
- * flight, and the other side has enough to do, the reader looks at the slot of the message RK_RUN - 1 places behind the next
+ * flight, and the other side has enough to do, the reader looks at the slot of a message some places behind the next
  * one. When that is there all before it are, a *run*: their lines are fetched at once, and nobody looks at one that is not written.
  *
  * What it costs: a message may wait a moment for company. It is bounded: RK_GATHER_LOOKS looks, and RK_COMPANY_LOOKS once the
@@ -17,12 +17,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Messages of a run. */
-#define RK_RUN 16u
+/** A run is a quarter of what is in flight, at most this long. */
+#define RK_RUN_MAX 32u
 /** From this many in flight on runs are waited for. */
-#define RK_RUN_DEEP 32u
+#define RK_RUN_DEEP 24u
 /** How many messages ahead a reader fetches lines, of those that are certain. */
-#define RK_READ_AHEAD 8u
+#define RK_READ_AHEAD 12u
 /** Looks for a run, about 100 ns each. */
 #define RK_GATHER_LOOKS 64u
 #define RK_COMPANY_LOOKS 6u
@@ -30,7 +30,8 @@
 
 struct rk_run {
     uint64_t sure; /* positions below it are published */
-    uint16_t skips, left;
+    uint16_t length;
+    uint16_t skips, left; /* times that it is not waited for */
 };
 
 /** Where a reader is: the slot of its next message, which begins with its sequence. */
@@ -41,9 +42,14 @@ struct rk_reading {
     uint64_t position;
 };
 
-static inline bool rk_run_there(const struct rk_reading *at, uint64_t behind)
+static inline uint32_t rk_run_length(uint64_t in_flight)
 {
-    const uint64_t *slot = rk_slots_behind(at->ring, at->next, (uint32_t)behind, at->mask);
+    return in_flight / 4 < RK_RUN_MAX ? (uint32_t)in_flight / 4 : RK_RUN_MAX;
+}
+
+static inline bool rk_run_there(const struct rk_reading *at, uint32_t behind)
+{
+    const uint64_t *slot = rk_slots_behind(at->ring, at->next, behind, at->mask);
     /* SYNC R1, R2 acquire: as for the next message */
     return rk_load_acquire(slot) == at->position + behind + 1;
 }
@@ -52,21 +58,30 @@ static inline bool rk_run_there(const struct rk_reading *at, uint64_t behind)
 static inline void rk_run_ahead(struct rk_run *run, const struct rk_reading *at)
 {
     uint64_t later = at->position + RK_READ_AHEAD;
-    if (RK_LIKELY(later > run->sure)) return;
-    if (later == run->sure && rk_run_there(at, RK_READ_AHEAD + RK_RUN - 1)) run->sure += RK_RUN;
+    if (later > run->sure) return;
+    if (later == run->sure && rk_run_there(at, RK_READ_AHEAD + run->length - 1)) run->sure += run->length;
     if (later < run->sure) __builtin_prefetch(rk_slots_behind(at->ring, at->next, RK_READ_AHEAD, at->mask));
 }
 
-/** Is a whole run there? Then its first lines are on their way. */
-static inline bool rk_run_look(struct rk_run *run, const struct rk_reading *at)
+/** Is a whole run there, of what is in flight? Then its first lines are on their way. */
+static inline bool rk_run_look(struct rk_run *run, const struct rk_reading *at, uint64_t in_flight)
 {
-    if (!rk_run_there(at, RK_RUN - 1)) return false;
-    run->sure = at->position + RK_RUN;
-    for (uint32_t i = 0; i < RK_READ_AHEAD; i++) __builtin_prefetch(rk_slots_behind(at->ring, at->next, i, at->mask));
+    uint32_t length = rk_run_length(in_flight);
+    if (!rk_run_there(at, length - 1)) return false;
+    run->sure = at->position + length;
+    run->length = (uint16_t)length;
+    for (uint32_t i = 0; i < length && i < RK_READ_AHEAD; i++)
+        __builtin_prefetch(rk_slots_behind(at->ring, at->next, i, at->mask));
     return true;
 }
 
-/** Nothing is certain to be there: wait a moment for a run. */
-void rk_run_gather(struct rk_run *run, const struct rk_reading *at);
+/** What was certain has been read, and waiting for the next run is better than looking at a line that may not be written. */
+static inline bool rk_run_over(const struct rk_run *run, uint64_t position, uint64_t in_flight)
+{
+    return run->sure <= position && in_flight >= RK_RUN_DEEP && run->left == 0;
+}
+
+/** Nothing is certain to be there, and so much is in flight: wait a moment for a run. */
+void rk_run_gather(struct rk_run *run, const struct rk_reading *at, uint64_t in_flight);
 
 #endif

@@ -4,7 +4,8 @@
  *   connect.c   open, reconnect, close             attach.c    the handshake
  *   launch.c    private supervisors                info.c      facts about a session
  *   request.c   reserve, submit, abandon, slab     dispatch.c  which worker gets what, and moving it
- *   progress.c  taking completions, messages       settle.c    every way a request ends without a response
+ *   responses.c taking responses                   settle.c    every way a request ends without a response
+ *   progress.c  what has come, messages            bind.h      a ticket becomes a request in a lane
  *   wait.c      poll, wait, release                call.c      rask_call, rask_request
  *   events.c    sleeping in the caller's loop      batch.c     wakes of several requests at once
  *   keys.c      requests that stay together        poison.c    requests that killed workers
@@ -203,6 +204,10 @@ struct rk_lane *rk_dispatch_choose_for(struct rask *s, uint32_t number);
 /** Ask for a lane to a worker that serves and has none. True if one was asked for. One at a time, unless `impatient`. */
 bool rk_dispatch_open_lane(struct rask *s, bool impatient);
 
+/* responses.c */
+/** Take what a lane has: everything, or what the caller's array has room for. Returns how many. */
+uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything);
+
 /* progress.c */
 /** Take what has come: responses and messages. Returns how many tickets became DONE. No system call when nothing has. */
 uint32_t rk_progress(struct rask *s);
@@ -278,9 +283,8 @@ int rk_refuse_deadlock(void);
 int rk_wait_for(struct rask *s, struct rk_ticket *ticket, uint64_t deadline_ns, struct rask_completion *out);
 void rk_completion_of(struct rask *s, struct rk_ticket *ticket, struct rask_completion *out);
 
-/** The same for an OK whose payload is in the ticket. */
-static inline void rk_completion_ok(struct rask *s, struct rk_ticket *ticket, uint32_t length,
-                                    struct rask_completion *out)
+/** The same for an OK whose payload is in the ticket. The caller counts: one less is pending. */
+static inline void rk_completion_ok(struct rk_ticket *ticket, uint32_t length, struct rask_completion *out)
 {
     *out = (struct rask_completion){.ticket = ticket->id,
                                     .user_data = ticket->user_data,
@@ -289,7 +293,6 @@ static inline void rk_completion_ok(struct rask *s, struct rk_ticket *ticket, ui
                                     .status = RASK_OK,
                                     .executed = RASK_EXECUTED_YES};
     ticket->state = RK_TICKET_HELD;
-    s->pending--;
 }
 
 #endif

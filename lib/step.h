@@ -8,7 +8,6 @@
 #define RK_STEPS(X)                                                         \
     X(REQUEST_PAYLOAD, CLIENT, "payload is in the slot or named by it")     \
     X(REQUEST_LENGTH, CLIENT, "deadline, ticket and length stored")         \
-    X(REQUEST_NEXT, CLIENT, "method and next slot stored")                  \
     X(REQUEST_FIELDS, CLIENT, "all of the slot but its sequence stored")    \
     X(REQUEST_SEQUENCE, CLIENT, "sequence stored: published")               \
     X(REQUEST_RUNG, CLIENT, "worker rung if it sleeps")                     \

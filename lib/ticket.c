@@ -8,7 +8,9 @@
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity)
 {
     size_t bytes = (size_t)capacity * sizeof *tickets->table;
-    *tickets = (struct rk_tickets){.capacity = capacity, .free_head = RK_TICKET_NONE, .kind = RK_REQUEST_CALL};
+    *tickets = (struct rk_tickets){.capacity = capacity, .free_head = RK_TICKET_NONE};
+    tickets->state = RK_TICKET_RESERVED;
+    tickets->kind = RK_REQUEST_CALL;
     tickets->table = aligned_alloc(_Alignof(struct rk_ticket), bytes);
     return tickets->table == NULL ? -ENOMEM : 0;
 }

@@ -62,10 +62,15 @@ struct rk_ticket {
     uint32_t block;  /* of the request, RK_BLOCK_NONE: inline */
     uint16_t lane;   /* while BOUND or lane_holds */
     uint16_t method; /* of a stream: with its number in the high half */
-    uint8_t state;
-    uint8_t flags;        /* RK_TICKET_* */
-    uint8_t kind;         /* what the slot says: enum rk_request_kind, RK_REQUEST_UPCALLS */
-    uint8_t memory_class; /* of a stream's item: class of its block + 1, 0: none */
+    union {
+        struct {
+            uint8_t state;
+            uint8_t flags;        /* RK_TICKET_* */
+            uint8_t kind;         /* what the slot says: enum rk_request_kind, RK_REQUEST_UPCALLS */
+            uint8_t memory_class; /* of a stream's item: class of its block + 1, 0: none */
+        };
+        uint32_t marks; /* all four; only stored: see rk_ticket_take() */
+    };
     /* With RK_TICKET_SPECIAL. */
     uint64_t deadline_ns;
     rask_read_fn read; /* callback style; NULL: delivered by poll or wait */
@@ -104,8 +109,15 @@ struct rk_tickets {
     uint32_t fresh; /* table[fresh..] was never used: memory is touched as needed */
     uint32_t free_head;
     uint32_t used;
-    uint8_t flags;         /* of a new reservation: 0, or SPECIAL while every request has to be looked at */
-    uint8_t kind;          /* of a new reservation: CALL, with UPCALLS while the caller answers them */
+    union {
+        struct {
+            uint8_t state;    /* of a new reservation: RESERVED */
+            uint8_t flags;    /* 0, or SPECIAL while every request has to be looked at */
+            uint8_t kind;     /* CALL, with UPCALLS while the caller answers them */
+            uint8_t reserved; /* no memory class */
+        };
+        uint32_t marks; /* all four */
+    };
     struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
@@ -129,9 +141,7 @@ static inline struct rk_ticket *rk_ticket_take(struct rk_tickets *tickets)
     /* A generation comes again after 2^32 uses of one entry. One whole store: half of one, read as a whole soon after, waits
      * for every store before it, those to lines that the worker has included. */
     rk_store_relaxed(&ticket->id, ticket->id + (1ull << 32));
-    ticket->state = RK_TICKET_RESERVED;
-    ticket->flags = tickets->flags;
-    ticket->kind = tickets->kind;
+    ticket->marks = tickets->marks;
     tickets->used++;
     return ticket;
 }

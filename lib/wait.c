@@ -71,9 +71,10 @@ static bool timed_out(struct rask *s, uint64_t deadline_ns)
 /** Its worker has enough to do: let it write some responses before they are read. */
 static inline void gather(struct rk_lane *lane)
 {
-    if (RK_LIKELY(rk_lane_load(lane) < RK_RUN_DEEP)) return;
+    uint32_t load = rk_lane_load(lane);
+    if (RK_LIKELY(load < RK_RUN_DEEP)) return;
     struct rk_reading at = rk_lane_reading(lane);
-    rk_run_gather(&lane->run, &at);
+    rk_run_gather(&lane->run, &at, load);
 }
 
 /** Look at most `looks` times at what is waited for: one lane when a single ticket is, else everything. Returns how often. */
@@ -82,7 +83,7 @@ static inline uint32_t spin(struct rask *s, const struct rk_ticket *ticket, uint
     bool one_lane = ticket != NULL && ticket->state == RK_TICKET_BOUND && s->asides == 0;
     const struct rk_lane *lane = one_lane ? &s->lanes[ticket->lane] : NULL;
     uint32_t i = 0;
-    if (lane == NULL && s->open_count == 1) gather(&s->lanes[s->open_lanes[0]]);
+    if (lane == NULL && s->open_count == 1 && rk_ladder_meets(&s->ladder)) gather(&s->lanes[s->open_lanes[0]]);
     for (; i < looks; i++) {
         if (lane != NULL ? rk_lane_ready(lane) || rk_session_called(s) : rk_session_anything(s)) break;
         rk_pause();
@@ -280,15 +281,29 @@ int rask_wait(struct rask *s, uint64_t id, uint64_t deadline_ns, struct rask_com
     return result;
 }
 
-void rask_release(struct rask *s, struct rask_completion *completion)
+/** Any but a plain one. */
+__attribute__((noinline)) static void release(struct rask *s, uint64_t id)
 {
     if (rk_session_forked(s)) return;
-    if (RK_UNLIKELY(completion->ticket & RK_ANSWER_BIT)) rk_answer_release(s, completion->ticket);
-    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, completion->ticket);
-    completion->data = NULL;
-    completion->length = 0;
+    if (RK_UNLIKELY(id & RK_ANSWER_BIT)) rk_answer_release(s, id);
+    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
     if (ticket != NULL && ticket->state == RK_TICKET_HELD && !(ticket->flags & RK_TICKET_ORPHAN))
         rk_ticket_drop(s, ticket);
+}
+
+void rask_release(struct rask *s, struct rask_completion *completion)
+{
+    uint64_t id = completion->ticket;
+    if (!rk_session_forked(s)) {
+        completion->data = NULL;
+        completion->length = 0;
+    }
+    struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
+    bool plain = ticket != NULL && ticket->state == RK_TICKET_HELD && ticket->flags == 0;
+    if (RK_UNLIKELY(!plain || ticket->block != RK_BLOCK_NONE || rk_session_forked(s)))
+        release(s, id);
+    else
+        rk_ticket_put(&s->tickets, ticket);
 }
 
 int rask_cancel(struct rask *s, uint64_t id)

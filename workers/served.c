@@ -155,7 +155,7 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     RK_STEP(RESPONSE_RUNG);
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
-    rk_slots_prepare(served->responses, at, load, served->mask, served->give_up_below);
+    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, served->give_up_below);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)

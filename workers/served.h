@@ -32,6 +32,7 @@ struct rk_served {
     bool fenced;   /* no membarrier on one of the sides */
     bool stalled;  /* next request waits for a segment that has not come yet */
     bool snapshot;
+    bool apart;             /* the client runs at the same time, elsewhere */
     uint32_t give_up_below; /* rk_slots_prepare() */
     struct rk_run run;
     const struct rk_lane_request *lane_page;

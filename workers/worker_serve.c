@@ -125,9 +125,11 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
 static bool turn_alone(struct rk_worker *worker, struct rk_served *served)
 {
     bool served_any = false;
+    served->apart = rk_ladder_meets(&worker->ladder);
     for (uint32_t i = 0; i < TURN_REQUESTS_MAX && serve_next(worker, served); i++) {
         served_any = true;
         if (rk_worker_called(worker)) break;
+        if (served->apart && rk_run_over(&served->run, served->position, rk_served_unread(served))) break;
     }
     return served_any;
 }
@@ -139,6 +141,7 @@ static bool turn_shared(struct rk_worker *worker, struct rk_served *served)
     uint64_t start_ns = rask_now_ns();
     uint64_t used_ns = 0;
     uint32_t done = 0, next_look = 1;
+    served->apart = rk_ladder_meets(&worker->ladder);
     while (done < TURN_REQUESTS_MAX && serve_next(worker, served)) {
         if (++done < next_look) continue;
         next_look *= 2;
@@ -269,9 +272,10 @@ static inline void note_awake(struct rk_worker *worker, bool spun, bool yielded)
 /** Its client has enough to read: let it write some requests before they are looked at. */
 static void gather(struct rk_served *served)
 {
-    if (RK_LIKELY(rk_served_unread(served) < RK_RUN_DEEP) || !served->open || served->stalled) return;
+    uint64_t unread = rk_served_unread(served);
+    if (RK_LIKELY(unread < RK_RUN_DEEP) || !served->apart || !served->open || served->stalled) return;
     struct rk_reading at = rk_served_reading(served);
-    if (served->run.sure <= at.position) rk_run_gather(&served->run, &at);
+    if (served->run.sure <= at.position) rk_run_gather(&served->run, &at, unread);
 }
 
 /** Look at most `looks` times whether there is something to do. */

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking responses: from a lane to the caller's array, to the ticket that somebody waits for, or to where else they belong. */
+#include "error.h"
+#include "lease.h"
+#include "session.h"
+#include "stream.h"
+#include "upcall.h"
+#include <string.h>
+
+/** Too late: its time-out was reported. The block of the response goes back, and what was kept for the handler is free. */
+static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    const struct rk_ticket *late = &s->tickets.late;
+    if (late->response_block != RK_BLOCK_NONE) {
+        lane->mapped->references++;
+        rk_responses_release(lane->mapped, late->response_block, late->response_generation);
+    }
+    rk_request_block_free(s, ticket);
+    if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
+}
+
+static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
+{
+    if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
+        rk_upcall_forget_answer(s, lane);
+    if (RK_UNLIKELY(lane->lease != RK_LEASE_NONE))
+        rk_lease_begin(s, lane, ticket); /* nonsense ends the session after this */
+    rk_ticket_let_go(s, ticket);
+    if (RK_UNLIKELY(ticket->state != RK_TICKET_BOUND)) {
+        on_late(s, lane, ticket);
+    } else if (RK_UNLIKELY(skipped)) {
+        rk_settle_again(s, ticket);
+    } else {
+        if (ticket->response_block != RK_BLOCK_NONE) {
+            ticket->view_of = lane->mapped;
+            ticket->flags |= RK_TICKET_SPECIAL;
+            lane->mapped->references++;
+        }
+        rk_finish(s, ticket);
+    }
+}
+
+/** Any response but the usual one. False: look no further. */
+static bool take_special(struct rask *s, struct rk_lane *lane)
+{
+    struct rk_ticket *ticket = NULL;
+    if (s->streams != NULL && !rk_emissions_take(s, lane, true)) { /* they come before the response */
+        if (lane->broken) rk_settle_end(s, rask_last_error());
+        return false;
+    }
+    enum rk_taking found = rk_lane_take(lane, &s->tickets, &ticket);
+    if (found >= RK_TAKING_SKIPPED) {
+        on_response(s, lane, ticket, found == RK_TAKING_SKIPPED);
+        if (RK_UNLIKELY(lane->broken)) rk_settle_end(s, rask_last_error());
+    } else if (found == RK_TAKING_LATER) { /* announced before it was published, so it is on its way */
+        lane->stalled = true;
+        rk_session_control(s);
+        return false;
+    } else if (found == RK_TAKING_BROKEN) {
+        rk_settle_end(s, rask_last_error());
+        return false;
+    }
+    return true;
+}
+
+/** The usual response of a ticket that somebody waits for, or that finds the caller's array full. */
+static inline void take_plain(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, uint32_t length,
+                              uint32_t next)
+{
+    memcpy(ticket->bytes, lane->next_response->payload.bytes, RASK_INLINE_BYTES);
+    rk_lane_passed(lane, next);
+    ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+    ticket->status = RASK_OK;
+    ticket->code = 0;
+    ticket->response_length = length;
+    ticket->response = ticket->bytes;
+    ticket->response_block = RK_BLOCK_NONE;
+    rk_finish(s, ticket);
+}
+
+/** Better to wait for more than to look for the next one. */
+static inline bool over(const struct rask *s, const struct rk_lane *lane)
+{
+    return rk_run_over(&lane->run, lane->response_position, rk_lane_load(lane)) && rk_ladder_meets(&s->ladder);
+}
+
+/** Usual responses, one after the other, straight from their slots to the caller's array, while it has room. Returns how
+ * many. What the loop changes is in registers: it is most of what a busy pipeline does here. */
+static uint32_t take_straight(struct rask *s, struct rk_lane *lane)
+{
+    struct rask_completion *out = &s->sink[s->sink_count];
+    uint32_t count = 0, room = s->sink_room, length, next;
+    while (count < room && rk_lane_ready(lane)) {
+        struct rk_reading at = rk_lane_reading(lane);
+        rk_run_ahead(&lane->run, &at);
+        struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
+        if (RK_UNLIKELY(ticket == NULL || (ticket->flags & RK_TICKET_PRIVATE))) break;
+        memcpy(ticket->bytes, lane->next_response->payload.bytes, RASK_INLINE_BYTES);
+        rk_lane_passed(lane, next);
+        ticket->flags &= (uint8_t)~RK_TICKET_LANE_HOLDS;
+        rk_completion_ok(ticket, length, &out[count++]);
+        if (over(s, lane)) break;
+    }
+    s->sink_room -= count;
+    s->sink_count += count;
+    s->pending -= count;
+    s->finished += count;
+    return count;
+}
+
+/** What is left in the lanes stays there for the next poll. */
+static inline bool sink_full(const struct rask *s)
+{
+    return s->sink_room == 0 && s->sink_count > 0;
+}
+
+/** Take what a lane has: everything, or what the caller's array has room for. */
+uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything)
+{
+    uint32_t count = 0;
+    lane->stuck = false;
+    struct rk_reading at = rk_lane_reading(lane);
+    uint32_t load = rk_lane_load(lane);
+    if (load >= RK_RUN_DEEP && lane->run.sure <= at.position) rk_run_look(&lane->run, &at, load);
+    if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled) count = take_straight(s, lane);
+    if (count > 0 && !everything && over(s, lane)) return count;
+    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
+        uint32_t length, next;
+        struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
+        if (RK_LIKELY(ticket != NULL))
+            take_plain(s, lane, ticket, length, next);
+        else if (!take_special(s, lane))
+            break;
+        count++;
+    }
+    return count;
+}
