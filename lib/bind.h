@@ -18,7 +18,7 @@ __attribute__((always_inline)) static inline void rk_bind(struct rask *s, struct
         slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
     }
     RK_STEP(REQUEST_PAYLOAD);
-    rk_lane_publish(lane, ticket, rk_ladder_meets(&s->ladder));
+    rk_lane_publish(lane, slot, ticket, rk_ladder_meets(&s->ladder));
 }
 
 /** The lane used last, if nothing waits before a new request and no other lane could be better for it; else NULL. */

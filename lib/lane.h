@@ -161,15 +161,14 @@ static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
     return &lane->requests[rk_slot_line(lane->slot, lane->mask)];
 }
 
-/** Fill and publish the next slot but for its payload, which the caller has written to rk_lane_slot(). What the lane and
+/** Fill and publish the next slot, rk_lane_slot(), but for its payload, which the caller has written. What the lane and
  * the ticket remember of it is noted after the worker could see it. `apart`: it runs at the same time, elsewhere. */
-__attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane *lane, struct rk_ticket *ticket,
-                                                                  bool apart)
+__attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane *lane, struct rk_request_slot *slot,
+                                                                  struct rk_ticket *ticket, bool apart)
 {
     uint64_t position = lane->position;
     uint64_t load = position - lane->response_position;
     uint32_t at = lane->slot, next = rk_slots_next(at, load, lane->mask);
-    struct rk_request_slot *slot = &lane->requests[rk_slot_line(at, lane->mask)];
     uint64_t who = rk_request_word_who((uint32_t)(ticket->id >> 32), ticket->length);
     /* SYNC R5 with R1, `consumed`: pairs with rk_served_take */
     uint64_t what =
