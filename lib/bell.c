@@ -80,25 +80,36 @@ static bool collect(uint32_t *bell)
     return true;
 }
 
-void rk_publish_slow(const uint32_t *state, uint32_t *bell)
+void rk_publish_slow(const uint64_t *state, uint32_t *bell, uint64_t *rung)
 {
-    uint32_t seen = rk_load_relaxed(state);
+    uint64_t seen = rk_load_relaxed(state);
     if (seen & RK_WAITER_FENCED) {
         rk_full_fence();
         seen = rk_load_relaxed(state);
     }
-    if ((seen & RK_WAITER_PARKED) && !collect(bell)) rk_bell_ring(bell);
+    seen &= ~(uint64_t)RK_WAITER_FENCED; /* it may come and go during one sleep */
+    if (!(seen & RK_WAITER_PARKED) || seen == *rung) return;
+    *rung = seen;
+    if (!collect(bell)) rk_bell_ring(bell);
 }
 
-void rk_park_announce(uint32_t *state)
+/** The next sleep begins. Returns what the word said before. */
+static uint64_t announce(uint64_t *state, uint64_t flags)
 {
-    /* SYNC R4 release, then rk_park_barrier: pairs with rk_publish */
-    rk_store_release(state, rk_load_relaxed(state) | RK_WAITER_PARKED);
+    uint64_t before = rk_load_relaxed(state);
+    /* SYNC R4 release, then rk_park_barrier or rk_nap_barrier: pairs with rk_publish */
+    rk_store_release(state, (before + RK_WAITER_SLEEP) | flags);
+    return before;
 }
 
-void rk_park_withdraw(uint32_t *state)
+void rk_park_announce(uint64_t *state)
 {
-    rk_store_release(state, rk_load_relaxed(state) & ~RK_WAITER_PARKED);
+    announce(state, RK_WAITER_PARKED);
+}
+
+void rk_park_withdraw(uint64_t *state)
+{
+    rk_store_release(state, rk_load_relaxed(state) & ~(uint64_t)RK_WAITER_PARKED);
 }
 
 void rk_park_barrier(void)
@@ -106,9 +117,9 @@ void rk_park_barrier(void)
     rk_heavy_barrier();
 }
 
-void rk_park_lighten(uint32_t *state)
+void rk_park_lighten(uint64_t *state)
 {
-    rk_store_release(state, rk_load_relaxed(state) & ~RK_WAITER_FENCED);
+    rk_store_release(state, rk_load_relaxed(state) & ~(uint64_t)RK_WAITER_FENCED);
 }
 
 void rk_nap_begin(struct rk_nap *nap)
@@ -117,11 +128,9 @@ void rk_nap_begin(struct rk_nap *nap)
     if (nap->parks < RK_NAP_PARKS_MAX && ++nap->parks == RK_NAP_PARKS_MAX) nap->fenced = true;
 }
 
-bool rk_nap_announce(const struct rk_nap *nap, uint32_t *state)
+bool rk_nap_announce(const struct rk_nap *nap, uint64_t *state)
 {
-    uint32_t before = rk_load_relaxed(state);
-    /* SYNC R4 release, then rk_nap_barrier: pairs with rk_publish */
-    rk_store_release(state, before | RK_WAITER_PARKED | (nap->fenced ? RK_WAITER_FENCED : 0));
+    uint64_t before = announce(state, RK_WAITER_PARKED | (nap->fenced ? RK_WAITER_FENCED : 0));
     return (before & RK_WAITER_FENCED) == 0;
 }
 

@@ -6,10 +6,10 @@
  *   ringer                                  sleeper
  *   ------                                  -------
  *   store message, release (R1, R2)         seen = load bell            (R10)
- *   light barrier                           state |= PARKED             (R4)
+ *   light barrier                           state = next sleep, PARKED  (R4)
  *   load state                 (R4)         HEAVY barrier
- *   if PARKED: bell += 1, wake (R10)        look once more; found: no sleep
- *                                           futex wait while bell == seen
+ *   if PARKED, and not rung for this        look once more; found: no sleep
+ *   sleep yet: bell += 1, wake (R10)        futex wait while bell == seen
  *                                           state &= ~PARKED
  *
  * No wake-up is lost: the heavy barrier makes every running registered thread execute a full barrier at some point
@@ -27,6 +27,10 @@
  *     it is followed by a heavy barrier (rk_nap_announce() says when), which that ringer cannot escape. After it every
  *     load of a ringer sees FENCED. Taking it away again needs nothing, for the next announcement sees that the
  *     word is not FENCED and asks for the heavy barrier; a ringer that still sees FENCED only fences once too often.
+ *
+ * A sleeper may take long to get a processor, and PARKED stays until then. So sleeps are numbered, in the same word, and a
+ * ringer remembers for which it rang: one wake for each sleep, however many messages come. The next sleep has another number,
+ * and nothing that was published before its announcement is missed, for the second look sees it.
  *
  * What no barrier can prevent is a ringer that is killed between its store and its wake: the supervisor rings for it.
  * Every order of these steps is checked by tests/model/bell.pml: see docs/model.md. */
@@ -68,20 +72,27 @@ void rk_bell_collect(struct rk_bell_batch *batch);
 void rk_bell_wake(uint32_t *const *words, uint32_t count);
 
 /** Out of line part of rk_publish(). */
-void rk_publish_slow(const uint32_t *state, uint32_t *bell);
+void rk_publish_slow(const uint64_t *state, uint32_t *bell, uint64_t *rung);
 
-/** After the release store of a message: ring the peer if it sleeps. No system call otherwise. */
-static inline void rk_publish(const uint32_t *state, uint32_t *bell)
+/** After the release store of a message: may the peer sleep? Then rk_publish_slow() is due, now or after more messages. */
+static inline bool rk_publish_due(const uint64_t *state)
 {
     rk_light_barrier();
     /* SYNC R4 relaxed load after light barrier: pairs with rk_park_announce */
-    if (RK_UNLIKELY(rk_load_relaxed(state) != 0)) rk_publish_slow(state, bell);
+    return RK_UNLIKELY((rk_load_relaxed(state) & RK_WAITER_FLAGS) != 0);
+}
+
+/** After the release store of a message: ring the peer if it sleeps. No system call otherwise. `rung`: for which sleep this
+ * party rang that bell last, 0 at first; its own. */
+static inline void rk_publish(const uint64_t *state, uint32_t *bell, uint64_t *rung)
+{
+    if (rk_publish_due(state)) rk_publish_slow(state, bell, rung);
 }
 
 /** Announce and withdraw sleep in one waiter word. The caller runs rk_park_barrier() once after all announcements, looks
  * once more, and only then waits. */
-void rk_park_announce(uint32_t *state);
-void rk_park_withdraw(uint32_t *state);
+void rk_park_announce(uint64_t *state);
+void rk_park_withdraw(uint64_t *state);
 void rk_park_barrier(void);
 
 /** What a sleeper remembers of its sleeps, to choose between the two barriers. Private. */
@@ -99,7 +110,7 @@ void rk_nap_begin(struct rk_nap *nap);
 
 /** rk_park_announce(), with FENCED if this party parks often. True: ringers of this word may not fence yet, so the barrier
  * that follows has to be the heavy one. */
-bool rk_nap_announce(const struct rk_nap *nap, uint32_t *state);
+bool rk_nap_announce(const struct rk_nap *nap, uint64_t *state);
 
 /** The barrier between announcement and second look: heavy, or a fence where every word was FENCED before. */
 void rk_nap_barrier(bool heavy);
@@ -114,7 +125,7 @@ static inline bool rk_nap_awake(struct rk_nap *nap)
 }
 
 /** Publishers of this word need not fence any more. Not for words that are FENCED for good. */
-void rk_park_lighten(uint32_t *state);
+void rk_park_lighten(uint64_t *state);
 
 /** One word to wait on: wait while *word == seen. */
 struct rk_wait_word {

@@ -116,6 +116,6 @@ bool rk_emissions_take(struct rask *s, struct rk_lane *lane, bool all)
     if (lane->emissions == before) return !more;
     /* SYNC R13 release: pairs with the worker's look for room */
     rk_store_release(&lane->page->emissions_taken, lane->emissions);
-    rk_publish(lane->worker_state, lane->worker_bell);
+    rk_publish(lane->worker_state, lane->worker_bell, &lane->rung);
     return !more;
 }

@@ -71,8 +71,9 @@ struct rk_lane {
     bool stuck;   /* did not move between two looks with requests waiting: nothing more until it does */
     bool stalled; /* the next response names a segment that has not come yet */
     const struct rk_response_slot *responses;
-    const uint32_t *worker_state; /* rk_waiter.state of the worker */
+    const uint64_t *worker_state; /* rk_waiter.state of the worker */
     uint32_t *worker_bell;
+    uint64_t rung;          /* for which of its sleeps it was rung */
     uint32_t holes;         /* retracted requests that the worker has not passed yet */
     uint32_t give_up_below; /* rk_slots_prepare() */
     struct rk_run run;
@@ -181,7 +182,7 @@ __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
     RK_STEP(REQUEST_SEQUENCE);
-    rk_publish(lane->worker_state, lane->worker_bell);
+    rk_publish(lane->worker_state, lane->worker_bell, &lane->rung);
     RK_STEP(REQUEST_RUNG);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;

@@ -67,7 +67,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RK_LAYOUT 3u
+#define RK_LAYOUT 4u
 #define RK_MAGIC 0x6b736172676d3173ull
 #define RK_PAGE_BYTES 4096u
 #define RK_LINE_BYTES 64u
@@ -119,12 +119,14 @@ static_assert(offsetof(struct rk_segment_header, magic) == 56, "magic last");
 
 /** The sleeper's side of a bell. Bits of `state`: RK_WAITER_*. Read on every publish, so it has a line of its own. */
 struct rk_waiter {
-    uint32_t state;
-    uint32_t reserved[15];
+    uint64_t state;
+    uint64_t reserved[7];
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_waiter) == 64, "one line");
 #define RK_WAITER_PARKED 1u /* asleep or about to be: ring */
 #define RK_WAITER_FENCED 2u /* publishers must fence before they read PARKED */
+#define RK_WAITER_SLEEP 4u  /* the bits from here up count sleeps: a publisher rings once for each */
+#define RK_WAITER_FLAGS (RK_WAITER_PARKED | RK_WAITER_FENCED)
 
 /** Where a payload over RASK_INLINE_BYTES lies. `index` and `generation` are for response blocks: the client answers
  * with released[index] = generation. */
@@ -306,6 +308,7 @@ struct rk_response_header {
     struct rk_segment_header header;
     uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
     uint32_t service_ns;            /* about what the middle one of the requests takes; a hint. 0: not known yet */
+    uint32_t holding;               /* responses are published for which a sleeping client is rung a little later */
     struct rk_waiter worker;        /* R4 */
     struct rk_side_slot upcall;     /* R14 */
     uint32_t leases_ended RK_LINE_ALIGNED; /* how often a word of lease_ended changed: then look at them */

@@ -21,8 +21,8 @@ enum rk_worker_stage {
 #define RK_SAMPLE_EVERY 128u
 /** Service times by powers of two: bucket i counts 2^i to 2^(i+1) - 1 ns, the last one also what is longer. */
 #define RK_SERVICE_BUCKETS 40u
-/** Requests that a sample counts as waiting behind it, at most, per session. */
-#define RK_DEPTH_MAX 64u
+/** Requests that a sample counts as waiting behind it, at most, of all sessions: it looks at each. */
+#define RK_DEPTH_MAX 256u
 
 /** What a worker tells about itself. Figures only: nothing is decided from it but the wording of messages, and whether a
  * worker is still in the late request that it is to be killed for. Words that change with every request, with every sleep

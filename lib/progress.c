@@ -257,7 +257,7 @@ static void look_at_lanes(struct rask *s, uint64_t now_ns)
 uint64_t rk_session_next_tick(const struct rask *s)
 {
     uint64_t next_ns = s->next_look_ns;
-    if (s->workers > 1 && s->pending > 0) next_ns = rk_earlier(next_ns, s->next_move_ns);
+    if (s->pending > (s->workers > 1 ? 0u : 1u)) next_ns = rk_earlier(next_ns, s->next_move_ns);
     return rk_earlier(next_ns, s->with_deadline > 0 ? s->nearest_deadline_ns : 0);
 }
 

@@ -23,9 +23,9 @@
     X(RESPONSE_STATUS, WORKER, "ticket, code and status stored")            \
     X(RESPONSE_FIELDS, WORKER, "all of the slot but its sequence stored")   \
     X(RESPONSE_SEQUENCE, WORKER, "sequence stored: published")              \
-    X(RESPONSE_RUNG, WORKER, "client rung if it sleeps")                    \
     X(RESPONSE_NOTED, WORKER, "private notes made")                         \
     X(EPOCH_EVEN, WORKER, "epoch even: outside")                            \
+    X(RESPONSE_RUNG, WORKER, "client rung if it sleeps, or to be later")    \
     X(RESPONSE_COPIED, CLIENT, "response copied, slot not passed")          \
     X(RESPONSE_PASSED, CLIENT, "slot passed")                               \
     X(RELEASED, CLIENT, "`released` stored")                                \

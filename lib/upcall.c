@@ -190,7 +190,7 @@ static void answer(struct rask *s, struct rk_lane *lane, struct upcall_in_hand *
     /* SYNC R15 release: pairs with rk_upcall_answered */
     rk_store_release(&slot->sequence, lane->upcall_seen);
     RK_STEP(ANSWER_SEQUENCE);
-    rk_publish(lane->worker_state, lane->worker_bell);
+    rk_publish(lane->worker_state, lane->worker_bell, &lane->rung);
 }
 
 /** Where the bytes are that the worker sends. False: it broke the rules. */

@@ -29,11 +29,19 @@ static bool done(const struct rask *s, const struct rk_ticket *ticket, uint64_t 
     return (ticket != NULL ? ticket->state == RK_TICKET_DONE : s->finished != finished) || rk_callbacks_due(s);
 }
 
+/** Does a worker hold our bell back for some responses more? Then a look that finds one was no rescue. */
+static bool held_back(const struct rask *s)
+{
+    for (uint32_t i = 0; i < s->open_count; i++)
+        if (rk_load_relaxed(&s->lanes[s->open_lanes[i]].header->holding) != 0) return true;
+    return false;
+}
+
 /** Sleep until a worker or the supervisor rings, or something is due; the argument is in bell.h. `first`: of this wait, so
  * the ladder learns from it. 0 or -EINTR. */
 static int park(struct rask *s, uint64_t deadline_ns, bool first)
 {
-    uint32_t *state = &s->header->client.state;
+    uint64_t *state = &s->header->client.state;
     /* SYNC R10 acquire: read before the announcement and the second look */
     struct rk_wait_word word = {s->client_bell, rk_load_acquire(s->client_bell)};
     rk_nap_begin(&s->nap);
@@ -48,7 +56,8 @@ static int park(struct rask *s, uint64_t deadline_ns, bool first)
         result = rk_bell_wait(&word, 1, deadline_ns);
         if (first) rk_ladder_slept(&s->ladder, start_ns != 0 ? rask_now_ns() - start_ns : 0);
     }
-    if (result == -ETIMEDOUT && rk_session_anything(s) && rk_bell_lost(&word, 1)) s->rescues++;
+    if (result == -ETIMEDOUT && rk_session_anything(s) && !held_back(s) && rk_bell_lost(&word, 1) && !held_back(s))
+        s->rescues++;
     rk_park_withdraw(state);
     RK_STEP(CLIENT_AWAKE);
     return result == -EINTR ? result : 0;

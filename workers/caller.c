@@ -31,7 +31,7 @@ static int interrupted(struct rk_worker *worker, struct rk_handling *handling, u
 static void park(struct rk_worker *worker, struct rk_handling *handling, rk_caller_ready ready, uint64_t until_ns)
 {
     struct rk_served *served = handling->served;
-    uint32_t *state = &served->response_header->worker.state;
+    uint64_t *state = &served->response_header->worker.state;
     struct rk_wait_word words[] = {
         {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen},
         /* SYNC R10 acquire: read before the announcement and the second look */

@@ -122,7 +122,7 @@ static void end(struct rk_worker *worker, struct rk_served *served, struct rk_he
         RK_STEP(LEASE_ENDED);
         rk_store_release(&served->response_header->leases_ended, ++leases->ended);
         bool answers_soon = worker->handling.served == served && (worker->page->epoch & 1);
-        if (!answers_soon && !served->gone) rk_publish(served->client_state, served->client_bell);
+        if (!answers_soon && !served->gone) rk_publish(served->client_state, served->client_bell, &served->rung);
     }
     free(held->copy);
     held->copy = NULL;

@@ -11,16 +11,17 @@ static uint32_t bucket_of(uint64_t ns)
     return bucket < RK_SERVICE_BUCKETS ? bucket : RK_SERVICE_BUCKETS - 1;
 }
 
-/** Published requests from `slot` on, at most RK_DEPTH_MAX. `next` comes from the client and is checked. */
-static uint32_t waiting(const struct rk_served *served, const struct rk_request_slot *slot, uint64_t position)
+/** Published requests from `slot` on, at most `most`. `next` comes from the client and is checked. */
+static uint32_t waiting(const struct rk_served *served, const struct rk_request_slot *slot, uint64_t position,
+                        uint32_t most)
 {
     uint32_t count = 0;
     /* SYNC R1 acquire: pairs with rk_lane_publish */
-    while (count < RK_DEPTH_MAX && rk_load_acquire(&slot->sequence) == position + 1 + count) {
+    while (count < most && rk_load_acquire(&slot->sequence) == position + 1 + count) {
         uint32_t next = rk_load_relaxed(&slot->next);
         count++;
         if (next > served->mask) break;
-        slot = &served->requests[next];
+        slot = &served->requests[rk_slot_line(next, served->mask)];
     }
     return count;
 }
@@ -29,10 +30,11 @@ static uint32_t waiting(const struct rk_served *served, const struct rk_request_
 static uint32_t depth(const struct rk_worker *worker)
 {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < worker->session_count; i++) {
+    for (uint32_t i = 0; i < worker->session_count && sum < RK_DEPTH_MAX; i++) {
         const struct rk_served *served = worker->sessions[i];
         bool in_hand = served == worker->handling.served;
-        if (served->open) sum += waiting(served, served->next_request, served->position + (in_hand ? 1 : 0));
+        uint64_t position = served->position + (in_hand ? 1 : 0);
+        if (served->open) sum += waiting(served, served->next_request, position, RK_DEPTH_MAX - sum);
     }
     return sum;
 }

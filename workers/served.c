@@ -151,8 +151,7 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     /* SYNC R2 release: pairs with rk_lane_ready */
     rk_store_release(&slot->sequence, position + 1);
     RK_STEP(RESPONSE_SEQUENCE);
-    rk_publish(served->client_state, served->client_bell);
-    RK_STEP(RESPONSE_RUNG);
+    if (rk_publish_due(served->client_state)) served->ring_due = true;
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
     if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, served->give_up_below);

@@ -5,6 +5,7 @@
 #define RK_SERVED_H
 
 #include "bell.h"
+#include "clock.h"
 #include "control.h"
 #include "layout.h"
 #include "run.h"
@@ -32,16 +33,20 @@ struct rk_served {
     bool fenced;   /* no membarrier on one of the sides */
     bool stalled;  /* next request waits for a segment that has not come yet */
     bool snapshot;
+    bool ring_due;          /* a response was published while the client may sleep */
     bool apart;             /* the client runs at the same time, elsewhere */
     uint32_t give_up_below; /* rk_slots_prepare() */
     struct rk_run run;
     const struct rk_lane_request *lane_page;
-    const uint32_t *client_state; /* rk_waiter.state of the client */
+    const uint64_t *client_state; /* rk_waiter.state of the client */
     uint32_t *client_bell;
+    uint64_t rung; /* for which of its sleeps the client was rung */
     uint32_t *own_bell;
 
     /* Cold. */
     uint64_t debt_ns; /* time used beyond its turns */
+    uint64_t held_ns; /* since when its bell is held back; 0: it is not */
+    uint32_t held;    /* for how many responses */
     uint32_t id;
     uint32_t lane;
     struct rk_params params;
@@ -112,11 +117,34 @@ static inline struct rk_response_slot *rk_served_response_slot(struct rk_served 
  * reset. After RK_TAKE_REQUEST exactly one response follows before the next take. */
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling);
 
-/** Publish the handler's reply. */
+/** Publish the handler's reply. As with the following, the client is not rung: rk_served_ring() is for the caller to say. */
 void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uint32_t status, int32_t code);
 
 /** Publish a response without payload to a request that was not handled. */
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status);
+
+/** Ring the client, if responses were published while it may sleep. */
+static inline void rk_served_ring(struct rk_served *served)
+{
+    if (RK_LIKELY(!served->ring_due)) return;
+    served->ring_due = false;
+    rk_publish_slow(served->client_state, served->client_bell, &served->rung);
+    if (served->held_ns == 0) return;
+    served->held_ns = 0;
+    rk_store_relaxed(&served->response_header->holding, 0);
+}
+
+/** Do so a little later, unless the first response that it was held back for is `ns` old. The clock is read for the first and
+ * then for one in eight. */
+static inline bool rk_served_hold(struct rk_served *served, uint64_t ns)
+{
+    if (served->held_ns == 0) {
+        served->held_ns = rask_now_ns();
+        served->held = 0;
+        rk_store_relaxed(&served->response_header->holding, 1);
+    }
+    return ++served->held % 8 != 0 || rask_now_ns() - served->held_ns < ns;
+}
 
 /** A block for `bytes` bytes of response memory, or RK_BLOCK_NONE; where it lies. */
 uint32_t rk_served_take_block(struct rk_served *served, size_t bytes);

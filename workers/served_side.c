@@ -51,7 +51,7 @@ void rk_emission_publish(struct rk_served *served, struct rk_handling *handling,
     /* SYNC R12 release: pairs with rk_emissions_take */
     rk_store_release(&slot->sequence, ++served->emissions);
     RK_STEP(EMISSION_SEQUENCE);
-    rk_publish(served->client_state, served->client_bell);
+    rk_publish(served->client_state, served->client_bell, &served->rung);
 }
 
 void rk_upcall_publish(struct rk_served *served, const struct rk_handling *handling, uint32_t method, uint32_t block,
@@ -68,7 +68,7 @@ void rk_upcall_publish(struct rk_served *served, const struct rk_handling *handl
     /* SYNC R14 release: pairs with rk_upcall_look */
     rk_store_release(&slot->sequence, ++served->upcalls);
     RK_STEP(UPCALL_SEQUENCE);
-    rk_publish(served->client_state, served->client_bell);
+    rk_publish(served->client_state, served->client_bell, &served->rung);
 }
 
 bool rk_upcall_answered(const struct rk_served *served)

@@ -21,6 +21,9 @@
 /** When it stops: how long it waits for a segment that was announced, and how often it looks. */
 #define FINISH_NS 1000000000u
 #define FINISH_LOOK_NS 10000000u
+/** The bell of a sleeping client is held back at most this long, and only where requests take less than that. */
+#define HOLD_NS 20000u
+#define HOLD_SERVICE_NS 5000u
 #define EXIT_FORKED 125
 #define SNAPSHOT_BYTES_MIN 4096u
 
@@ -95,6 +98,15 @@ static void refuse(struct rk_worker *worker, struct rk_served *served, uint32_t 
     rk_served_refuse(served, &worker->handling, status);
 }
 
+/** A response is there, and its client may sleep. Where requests are quick and more of its own are here, one wake is enough for
+ * all of them; a wake, and the switch of processes that often follows, is dearer than many requests. */
+static void ring_or_hold(const struct rk_worker *worker, struct rk_served *served)
+{
+    bool quick = worker->service_ns > 0 && worker->service_ns < HOLD_SERVICE_NS;
+    if (quick && rk_served_ready(served) && rk_served_hold(served, HOLD_NS)) return;
+    rk_served_ring(served);
+}
+
 /** The next request of a session, if there is one. False: nothing done, or the session is gone. */
 static bool serve_next(struct rk_worker *worker, struct rk_served *served)
 {
@@ -109,48 +121,52 @@ static bool serve_next(struct rk_worker *worker, struct rk_served *served)
         else
             refuse(worker, served, refused);
         if (RK_UNLIKELY(refused == RASK_STATUS_COUNT)) return false;
-        if (RK_UNLIKELY(worker->drops)) return rk_worker_drop_gone(worker, served);
+        if (RK_UNLIKELY(worker->drops) && !rk_worker_drop_gone(worker, served)) return false;
     } else if (RK_UNLIKELY(taken == RK_TAKE_SKIPPED && worker->handling.kind == RK_REQUEST_OPEN)) {
-        if (rk_streams_skipped(served, &worker->handling)) return true;
-        rk_worker_reject(worker, served, rask_last_error());
-        return false;
+        if (!rk_streams_skipped(served, &worker->handling)) {
+            rk_worker_reject(worker, served, rask_last_error());
+            return false;
+        }
     } else if (taken == RK_TAKE_STALLED) { /* sent before the request was published, so it is there or on its way */
+        rk_served_ring(served);
         rk_worker_control(worker);
+        return false;
     } else if (taken == RK_TAKE_BAD) {
         rk_worker_reject(worker, served, rask_last_error());
+        return false;
     }
-    return taken == RK_TAKE_REQUEST || taken == RK_TAKE_SKIPPED;
+    if (RK_UNLIKELY(served->ring_due)) ring_or_hold(worker, served);
+    RK_STEP(RESPONSE_RUNG);
+    return true;
 }
 
 static bool turn_alone(struct rk_worker *worker, struct rk_served *served)
 {
-    bool served_any = false;
     served->apart = rk_ladder_meets(&worker->ladder);
-    for (uint32_t i = 0; i < TURN_REQUESTS_MAX && serve_next(worker, served); i++) {
-        served_any = true;
+    for (uint32_t i = 0; i < TURN_REQUESTS_MAX; i++) {
+        if (!serve_next(worker, served)) return i > 0;
         if (rk_worker_called(worker)) break;
         if (served->apart && rk_run_over(&served->run, served->position, rk_served_unread(served))) break;
     }
-    return served_any;
+    rk_served_ring(served);
+    return true;
 }
 
 /** A turn in company: until the quantum is used up. The clock is read after 1, 2, 4 ... requests. */
 static bool turn_shared(struct rk_worker *worker, struct rk_served *served)
 {
-    uint32_t id = served->id;
-    uint64_t start_ns = rask_now_ns();
-    uint64_t used_ns = 0;
-    uint32_t done = 0, next_look = 1;
+    uint64_t start_ns = rask_now_ns(), used_ns = 0;
+    uint32_t next_look = 1;
     served->apart = rk_ladder_meets(&worker->ladder);
-    while (done < TURN_REQUESTS_MAX && serve_next(worker, served)) {
-        if (++done < next_look) continue;
+    for (uint32_t i = 0; i < TURN_REQUESTS_MAX; i++) {
+        if (!serve_next(worker, served)) return i > 0; /* the session may be gone */
+        if (i + 1 < next_look) continue;
         next_look *= 2;
         used_ns = rask_now_ns() - start_ns;
         if (used_ns >= QUANTUM_NS || rk_worker_called(worker)) break;
     }
-    if (used_ns <= QUANTUM_NS) return done > 0;
-    for (uint32_t i = 0; i < worker->session_count; i++) /* it may have been rejected meanwhile */
-        if (worker->sessions[i]->id == id) worker->sessions[i]->debt_ns += used_ns - QUANTUM_NS;
+    rk_served_ring(served);
+    if (used_ns > QUANTUM_NS) served->debt_ns += used_ns - QUANTUM_NS;
     return true;
 }
 
@@ -301,8 +317,9 @@ static void finish_entered(struct rk_worker *worker)
         struct rk_wait_word word = {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
         rk_bell_wait(&word, 1, rk_deadline_after(FINISH_LOOK_NS));
         rk_worker_control(worker);
-        if (worker->session_count == count && worker->sessions[i] == served && !served->stalled)
-            serve_next(worker, served);
+        if (worker->session_count == count && worker->sessions[i] == served && !served->stalled &&
+            serve_next(worker, served))
+            rk_served_ring(served);
         if (worker->session_count != count) i = 0; /* they have moved */
     }
 }

@@ -101,7 +101,8 @@ static void write_words(struct guest *g, struct fuzz_input *in)
     fuzz_bytes(in, (uint8_t *)&page->answer + 8, whole & 1 ? sizeof page->answer - 8 : 0);
     page->answer.length = whole & 2 ? page->answer.length % 64 : page->answer.length;
     page->answer.sequence = g->served->upcalls + whole / 4 % 2; /* the next is answered before it is asked */
-    header->client.state = fuzz_byte(in) & ~RK_WAITER_PARKED;   /* a ring is a system call: slow, and of no interest */
+    header->client.state =
+        fuzz_byte(in) & ~(uint64_t)RK_WAITER_PARKED; /* a ring is a system call: slow, and of no interest */
     bells->client.word = fuzz_word(in);
 }
 

@@ -217,7 +217,7 @@ static void write_words(struct forged_lane *lane, struct fuzz_input *in)
 {
     uint8_t what = fuzz_byte(in);
     if (what & 1) lane->header->taken = what & 2 ? lane->entered + fuzz_byte(in) % 8 : fuzz_word(in);
-    lane->header->worker.state = fuzz_byte(in) & ~RK_WAITER_PARKED;
+    lane->header->worker.state = fuzz_byte(in) & ~(uint64_t)RK_WAITER_PARKED;
     ((struct rk_bell_page *)forged.bells.base)->client.word = fuzz_word(in);
 }
 

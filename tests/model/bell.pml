@@ -8,6 +8,7 @@
  *   SWITCHING   light at first; the sleeper may switch to FENCED, back, and to FENCED again
  *   MIXED       (WORKER) ringer 0 is not registered for membarrier and is FENCED, ringer 1 is light
  *   SC          memory without store buffers, to show what the failures are about
+ *   HOLD        a ringer may hold a ring back while it has more messages
  *   KILL        ringer 0 may be killed at any moment; KILL_BOTH: each of them
  *   GREETING    the supervisor sends a message of its own at any moment (GREETING=2: two) */
 #ifdef KILL_BOTH
@@ -48,6 +49,8 @@
 #define CONTROL 7                        /* R7 of a client */
 #define PARKED 1
 #define FENCE 2
+#define SLEEP 4 /* the bits from here up count sleeps */
+#define FLAGS (PARKED | FENCE)
 
 byte memory[8];
 
@@ -116,7 +119,33 @@ bool killed[RINGERS]; /* SIGKILL was sent */
 bool dead[RINGERS];   /* and it is proven: the pidfd is readable */
 bool over[RINGERS];   /* dead, or all its messages are published */
 
-/* rk_publish() and rk_publish_slow(). The light barrier keeps the compiler's order: nothing waits for the buffer. */
+/* rk_publish_slow(): one ring for each sleep. */
+inline ring_sleeper(me) {
+    seen = memory[STATE(STATE_FOR(me))];
+#if defined(FENCED) || defined(SWITCHING) || defined(MIXED)
+    if
+    :: seen & FENCE ->
+#ifndef MUTANT_NO_FENCE_OF_RINGER
+        FULL_FENCE(me);
+#endif
+#ifndef MUTANT_NO_RELOAD
+        seen = memory[STATE(STATE_FOR(me))];
+#endif
+        skip
+    :: else
+    fi;
+#endif
+#ifdef MUTANT_RUNG_FOR_ALL_SLEEPS
+    seen = seen & FLAGS;
+#endif
+    seen = seen & (255 - FENCE);
+    if
+    :: (seen & PARKED) && seen != rung -> rung = seen; ring(me, WORD_FOR(me))
+    :: else
+    fi
+}
+
+/* rk_publish(), or rk_served_ring() later. The light barrier keeps the compiler's order: nothing waits for the buffer. */
 inline publish(me) {
 #ifdef MUTANT_NO_LIGHT_BARRIER
     seen = memory[STATE(STATE_FOR(me))];
@@ -125,35 +154,31 @@ inline publish(me) {
     STORE(me, PUBLISHED(me), sequence + 1);
     seen = memory[STATE(STATE_FOR(me))];
 #endif
+#ifdef HOLD
+    due = due || (seen & FLAGS) != 0;
     if
-    :: seen != 0 ->
-#ifndef MUTANT_NO_LIGHT_BARRIER
-        seen = memory[STATE(STATE_FOR(me))];
+#ifdef MUTANT_HELD_FOR_EVER
+    :: due /* held */
+#else
+    :: due && sequence + 1 < messages /* held */
 #endif
-#if defined(FENCED) || defined(SWITCHING) || defined(MIXED)
-        if
-        :: seen & FENCE ->
-#ifndef MUTANT_NO_FENCE_OF_RINGER
-            FULL_FENCE(me);
-#endif
-#ifndef MUTANT_NO_RELOAD
-            seen = memory[STATE(STATE_FOR(me))];
-#endif
-            skip
-        :: else
-        fi;
-#endif
-        if
-        :: seen & PARKED -> ring(me, WORD_FOR(me))
-        :: else
-        fi
+    :: due -> ring_sleeper(me); due = false
     :: else
     fi;
+#else
+    if
+    :: (seen & FLAGS) != 0 -> ring_sleeper(me)
+    :: else
+    fi;
+#endif
     seen = 0
 }
 
 proctype Ringer(byte me; byte messages) {
-    byte sequence, seen;
+    byte sequence, seen, rung;
+#ifdef HOLD
+    bool due;
+#endif
 #ifdef KILL
     byte at, what;
 #endif
@@ -179,6 +204,7 @@ proctype Ringer(byte me; byte messages) {
     fi;
 #endif
     sequence = 0;
+    rung = 0;
     over[me] = true
 }
 
@@ -272,7 +298,7 @@ inline heavy_barrier() {
 }
 
 inline store_state(index, bits) {
-    STORE(SLEEPER, STATE(index), (bits) | mode[index])
+    STORE(SLEEPER, STATE(index), (bits) | mode[index] | sleeps * SLEEP)
 }
 
 inline store_states(bits) {
@@ -334,6 +360,7 @@ inline maybe_switch() {
 }
 
 inline announce() {
+    sleeps++;
 #ifdef WORKER
 #ifndef MUTANT_BELL_READ_LATE
     read_bell(1);
@@ -441,7 +468,7 @@ inline take() {
 proctype Sleeper() {
     byte seen[WORDS];
     byte mode[STATES];
-    byte word;
+    byte word, sleeps;
     bool found, reached[RINGERS];
 #ifndef WORKER
     byte control_seen;
@@ -471,6 +498,7 @@ proctype Sleeper() {
         read_bell(0);
 #endif
         look();
+        sleeps++;
         store_states(PARKED);
         park_barrier();
 #else

@@ -30,6 +30,7 @@ struct side {
 struct party {
     struct side own, peer;
     struct rk_nap nap;
+    uint64_t rung; /* for which of the peer's sleeps */
     uint64_t random;
     uint64_t fenced_sleeps, light_sleeps;
 };
@@ -64,7 +65,7 @@ static void note_sleep(struct party *party)
 
 static void sleep_until(struct party *party, uint32_t number)
 {
-    uint32_t *state = &party->own.waiter->state;
+    uint64_t *state = &party->own.waiter->state;
     struct rk_wait_word word = {party->own.bell, rk_load_acquire(party->own.bell)};
     rk_nap_begin(&party->nap);
     rk_nap_barrier(rk_nap_announce(&party->nap, state));
@@ -109,7 +110,7 @@ static void send(struct party *party, uint32_t number)
 {
     if (!in_spell(number)) pause_a_little(party);
     rk_store_release(party->peer.message, number);
-    rk_publish(&party->peer.waiter->state, party->peer.bell);
+    rk_publish(&party->peer.waiter->state, party->peer.bell, &party->rung);
 }
 
 static uint64_t sleeps(const struct party *party)

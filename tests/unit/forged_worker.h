@@ -33,6 +33,7 @@ struct forged_lane {
     const struct rk_request_slot *next_request;
     uint64_t entered;  /* requests taken */
     uint64_t answered; /* responses published, honest or not */
+    uint64_t rung;     /* for which of the client's sleeps */
     uint32_t slot;     /* of the next response */
     uint32_t number;
     uint32_t worker;
@@ -223,7 +224,7 @@ static inline void forged_publish(struct forged_lane *lane, struct rk_response_s
     lane->slot = (lane->slot + 1) % SLOTS;
     rk_store_release(&response->sequence, ++lane->answered);
     rk_publish(&((const struct rk_request_header *)forged.request.base)->client.state,
-               &((struct rk_bell_page *)forged.bells.base)->client.word);
+               &((struct rk_bell_page *)forged.bells.base)->client.word, &lane->rung);
 }
 
 static inline void forged_reply(struct forged_lane *lane, const struct rk_request_slot *slot, uint32_t status)

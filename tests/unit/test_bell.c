@@ -130,33 +130,69 @@ static void test_signal_interrupts(void **state)
     interrupted(3);
 }
 
+static uint64_t rung;
+
+static void publish(struct rk_waiter *waiter)
+{
+    rk_publish(&waiter->state, &bells[0].word, &rung);
+}
+
+/** The word without the count of sleeps. */
+static uint64_t flags(const struct rk_waiter *waiter)
+{
+    return waiter->state & RK_WAITER_FLAGS;
+}
+
 static void test_publish_rings_only_who_is_parked(void **state)
 {
     struct rk_waiter waiter = {0};
     (void)state;
-    rk_publish(&waiter.state, &bells[0].word);
+    rung = 0;
+    publish(&waiter);
     assert_int_equal(bells[0].word, 0);
     rk_park_announce(&waiter.state);
-    rk_publish(&waiter.state, &bells[0].word);
+    publish(&waiter);
     assert_int_equal(bells[0].word, 1);
     rk_park_withdraw(&waiter.state);
-    rk_publish(&waiter.state, &bells[0].word);
+    publish(&waiter);
     assert_int_equal(bells[0].word, 1);
+}
+
+static void test_publish_rings_once_for_each_sleep(void **state)
+{
+    struct rk_waiter waiter = {0};
+    (void)state;
+    rung = 0;
+    for (uint32_t sleep = 1; sleep <= 5; sleep++) {
+        rk_park_announce(&waiter.state);
+        for (int i = 0; i < 4; i++) publish(&waiter);
+        assert_int_equal(bells[0].word, sleep);
+        rk_park_withdraw(&waiter.state);
+    }
+    uint64_t other = 0; /* another publisher does not know of the first */
+    rk_park_announce(&waiter.state);
+    publish(&waiter);
+    rk_publish(&waiter.state, &bells[0].word, &other);
+    assert_int_equal(bells[0].word, 7);
+    waiter.state |= RK_WAITER_FENCED; /* that is no new sleep */
+    publish(&waiter);
+    assert_int_equal(bells[0].word, 7);
 }
 
 static void test_fenced_survives_parking(void **state)
 {
     struct rk_waiter waiter = {.state = RK_WAITER_FENCED};
     (void)state;
-    rk_publish(&waiter.state, &bells[0].word);
+    rung = 0;
+    publish(&waiter);
     assert_int_equal(bells[0].word, 0);
     rk_park_announce(&waiter.state);
-    assert_int_equal(waiter.state, RK_WAITER_FENCED | RK_WAITER_PARKED);
+    assert_int_equal(flags(&waiter), RK_WAITER_FENCED | RK_WAITER_PARKED);
     rk_park_barrier();
-    rk_publish(&waiter.state, &bells[0].word);
+    publish(&waiter);
     assert_int_equal(bells[0].word, 1);
     rk_park_withdraw(&waiter.state);
-    assert_int_equal(waiter.state, RK_WAITER_FENCED);
+    assert_int_equal(flags(&waiter), RK_WAITER_FENCED);
 }
 
 /** One sleep's announcement and its end; returns whether it needed the heavy barrier. */
@@ -176,12 +212,12 @@ static void test_frequent_sleeper_fences_after_one_more_heavy_barrier(void **sta
     (void)state;
     for (unsigned i = 1; i < RK_NAP_PARKS_MAX; i++) {
         assert_true(nap(&napping, &waiter));
-        assert_int_equal(waiter.state, 0);
+        assert_int_equal(flags(&waiter), 0);
     }
     assert_true(nap(&napping, &waiter)); /* a publisher may have looked just before FENCED was set */
-    assert_int_equal(waiter.state, RK_WAITER_FENCED);
+    assert_int_equal(flags(&waiter), RK_WAITER_FENCED);
     for (unsigned i = 0; i < 10; i++) assert_false(nap(&napping, &waiter));
-    assert_int_equal(waiter.state, RK_WAITER_FENCED);
+    assert_int_equal(flags(&waiter), RK_WAITER_FENCED);
     struct rk_waiter newcomer = {0}; /* another word of the same sleeper */
     assert_true(nap(&napping, &newcomer));
     assert_false(nap(&napping, &newcomer));
@@ -198,7 +234,7 @@ static void test_busy_sleeper_goes_back_to_the_light_barrier(void **state)
     for (unsigned i = 1; i < RK_NAP_AWAKE_MAX; i++) assert_false(rk_nap_awake(&napping));
     assert_true(rk_nap_awake(&napping));
     rk_park_lighten(&waiter.state);
-    assert_int_equal(waiter.state, 0);
+    assert_int_equal(flags(&waiter), 0);
     assert_true(nap(&napping, &waiter)); /* and the next sleep needs the heavy one */
 }
 
@@ -216,13 +252,13 @@ static void test_crowd_sleeps_on_more_words_than_one_wait_takes(void **state)
     }
     for (unsigned i = 0; i < WORDS; i++) on[i] = (struct rk_wait_word){&many[i].word, 0};
     assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + 10 * MS), -ETIMEDOUT);
-    static const unsigned rung[] = {0, 127, 128, WORDS - 1};
+    static const unsigned at[] = {0, 127, 128, WORDS - 1};
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(pthread_create(&ringer, NULL, ring_later, &many[rung[i]].word), 0);
+        assert_int_equal(pthread_create(&ringer, NULL, ring_later, &many[at[i]].word), 0);
         assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + LONG_NS), 0);
         pthread_join(ringer, NULL);
         assert_int_equal(rk_crowd_wait(crowd, on, WORDS, 0), 0); /* it has changed: no sleep */
-        on[rung[i]].seen = many[rung[i]].word;
+        on[at[i]].seen = many[at[i]].word;
     }
     assert_int_equal(rk_crowd_wait(crowd, on, WORDS, rask_now_ns() + 10 * MS), -ETIMEDOUT);
     rk_crowd_destroy(crowd);
@@ -237,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup(test_wait_ends_at_its_deadline, set_up),
         cmocka_unit_test_setup(test_signal_interrupts, set_up),
         cmocka_unit_test_setup(test_publish_rings_only_who_is_parked, set_up),
+        cmocka_unit_test_setup(test_publish_rings_once_for_each_sleep, set_up),
         cmocka_unit_test_setup(test_fenced_survives_parking, set_up),
         cmocka_unit_test(test_frequent_sleeper_fences_after_one_more_heavy_barrier),
         cmocka_unit_test(test_busy_sleeper_goes_back_to_the_light_barrier),
