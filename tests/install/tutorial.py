@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ def install(build, prefix, libdir, compiler, scratch):
     dest, tools = scratch / "dest" / prefix.lstrip("/"), scratch / "tools"
     tools.mkdir()
     cc = tools / "cc"
+    compiler = [shutil.which(compiler[0]) or compiler[0], *compiler[1:]]  # it may be called cc itself
     cc.write_text(f'#!/bin/sh\nexec {shlex.join(compiler)} -Wall -Wextra -Werror "$@"\n', encoding="utf-8")
     cc.chmod(0o755)
     return {

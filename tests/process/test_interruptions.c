@@ -292,6 +292,38 @@ static void test_sleeping_worker_hears_of_a_death_at_once(void **state)
     kit_stop(&server);
 }
 
+/** Quick answers in a row are told with one ring, after the last of them. One that takes long surprisingly comes between
+ * answer and ring: the client hears of the first answer at a look of its own, which is no rescue. */
+static void test_quick_answer_does_not_wait_for_a_slow_one(void **state)
+{
+    (void)state;
+    struct kit_ledger ledger;
+    struct rask_options options = RASK_OPTIONS_INIT;
+    struct rask_info info = {.size = sizeof(info)};
+    options.wait_mode = RASK_WAIT_PARK;
+    kit_ledger_open(&ledger);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--wait", "park", NULL);
+    struct rask *s = kit_connect(&server, &options);
+    for (unsigned i = 0; i < 300; i++) kit_call_ok(s, &ledger, 16); /* the worker learns that they are quick */
+    for (unsigned i = 0; i < 5; i++) {
+        struct rask_completion completion;
+        kit_pause_ms(20); /* the worker sleeps: it finds both requests at once */
+        uint64_t start_ns = rask_now_ns();
+        uint64_t quick = kit_submit(s, &ledger, "ok", 0, 16, 0), slow = kit_submit(s, &ledger, "slow", 400, 16, 0);
+        assert_int_equal(rask_wait(s, quick, 0, &completion), 0);
+        uint64_t took_ns = rask_now_ns() - start_ns;
+        print_message("told after %.2f ms\n", (double)took_ns / 1e6);
+        assert_true(took_ns < 200 * KIT_MS);
+        rask_release(s, &completion);
+        kit_expect(s, &ledger, slow, RASK_OK, RASK_EXECUTED_YES);
+    }
+    rask_info(s, &info);
+    assert_int_equal(info.rescues, 0);
+    rask_close(s);
+    kit_stop(&server);
+    kit_ledger_close(&ledger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +335,7 @@ int main(void)
         KIT_TEST(test_unknown_flags_are_refused),
         KIT_TEST(test_sleeping_client_hears_of_a_death_at_once),
         KIT_TEST(test_sleeping_worker_hears_of_a_death_at_once),
+        KIT_TEST(test_quick_answer_does_not_wait_for_a_slow_one),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;

@@ -79,7 +79,7 @@ static void test_worker_near_its_address_space_is_replaced(void **state)
         skip();
     }
     start("--limit-as", "256M");
-    call_until_replaced("leak_memory", 2, 2);
+    call_until_replaced("leak_memory", 2, 10);
 }
 
 static void test_old_worker_is_replaced(void **state)

@@ -151,7 +151,7 @@ static void test_requests_of_a_key_run_in_order_while_workers_die(void **state)
     kill_ns = rask_now_ns() + 50 * KIT_MS;
     while (in_flight > 0 || rask_now_ns() < stop_ns) {
         uint64_t now_ns = rask_now_ns();
-        while (in_flight < IN_FLIGHT && now_ns < stop_ns) {
+        while (in_flight < IN_FLIGHT && now_ns < stop_ns && ledger.next < LEDGER_NUMBERS) {
             uint32_t key = (uint32_t)kit_random(&seed, KEYS);
             submit(s, "ordered", key, key + 1, 0);
             in_flight++;
