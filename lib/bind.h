@@ -26,8 +26,9 @@ static inline struct rk_lane *rk_bind_lane(const struct rask *s)
 {
     if (RK_UNLIKELY(s->backlog.count > 0 || s->open_count == 0)) return NULL;
     struct rk_lane *lane = &s->lanes[s->open_lanes[s->turn]];
-    if (RK_UNLIKELY(!rk_lane_takes_more(lane) || (s->spread.lanes > 1 && rk_lane_load(lane) > 0))) return NULL;
-    return lane;
+    if (RK_UNLIKELY(!rk_lane_takes_more(lane))) return NULL;
+    bool others = s->spread.lanes > 1 && (rk_lane_load(lane) > 0 || s->spread.window == 1);
+    return RK_LIKELY(!others) ? lane : NULL;
 }
 
 /** Send a reservation that has nothing special about it, if that needs no thought. False: nothing was done, rk_submit() it. */

@@ -35,25 +35,39 @@ void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ti
     rk_bind(s, lane, ticket);
 }
 
-/** An idle lane if there is one, else the least loaded with room; NULL if none has room. Only the first lanes that move, as
- * many as the session spreads over. Among all of them the search starts at the lane used last: calls made one at a time stay
- * with one worker, whose caches know them. */
+/** What its worker says of requests of others, where those take long (`now_ns` is not 0 then). */
+static uint32_t rank_of(const struct rk_lane *lane, uint64_t now_ns)
+{
+    if (RK_LIKELY(now_ns == 0)) return 0;
+    const struct rk_response_header *header = lane->header;
+    return rk_spread_rank(rk_load_relaxed(&header->others_since_ns), now_ns, rk_load_relaxed(&header->service_ns));
+}
+
+/** An idle lane if there is one, else the least loaded with room; NULL if none has room, or if one without room will have
+ * some before that of a worker that is held up. Only the first lanes that move, as many as the session spreads over. Among all
+ * of them the search starts at the lane used last: calls made one at a time stay with one worker, whose caches know them. */
 struct rk_lane *rk_dispatch_choose(struct rask *s)
 {
     struct rk_lane *best = NULL;
-    uint32_t best_at = 0, count = s->open_count, left = s->spread.lanes;
+    uint32_t best_at = 0, best_rank = 0, count = s->open_count, left = s->spread.lanes;
     uint32_t start = left < count ? 0 : s->turn;
+    uint64_t now_ns = s->spread.window == 1 && count > 1 ? rask_now_ns() : 0;
+    bool soon = false;
     for (uint32_t i = 0; i < count && left > 0; i++) {
         uint32_t at = start + i < count ? start + i : start + i - count;
         struct rk_lane *lane = &s->lanes[s->open_lanes[at]];
         if (!rk_lane_moves(lane)) continue;
         left--;
-        uint32_t load = rk_lane_load(lane);
-        if (!rk_lane_window_open(lane) || (best != NULL && load >= rk_lane_load(best))) continue;
+        uint32_t load = rk_lane_load(lane), rank = rank_of(lane, now_ns);
+        soon |= load > 0 && rank < RK_RANK_HELD_UP;
+        if (!rk_lane_window_open(lane)) continue;
+        if (best != NULL && (rank > best_rank || (rank == best_rank && load >= rk_lane_load(best)))) continue;
         best = lane;
         best_at = at;
-        if (load == 0) break;
+        best_rank = rank;
+        if (load == 0 && rank == 0) break;
     }
+    if (best_rank == RK_RANK_HELD_UP && soon) return NULL;
     s->turn = best_at;
     return best;
 }

@@ -49,6 +49,7 @@ uint32_t rk_layout_fingerprint(void)
         offsetof(struct rk_response_header, taken),
         offsetof(struct rk_response_header, service_ns),
         offsetof(struct rk_response_header, holding),
+        offsetof(struct rk_response_header, others_since_ns),
         offsetof(struct rk_response_header, worker),
         offsetof(struct rk_status_page, epoch),
         offsetof(struct rk_status_page, log_dropped),

@@ -309,8 +309,9 @@ struct rk_response_header {
     uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
     uint32_t service_ns;            /* about what the middle one of the requests takes; a hint. 0: not known yet */
     uint32_t holding;               /* responses are published for which a sleeping client is rung a little later */
-    struct rk_waiter worker;        /* R4 */
-    struct rk_side_slot upcall;     /* R14 */
+    uint64_t others_since_ns;   /* since when it has been in a long request of another session; a hint. 0: it is not */
+    struct rk_waiter worker;    /* R4 */
+    struct rk_side_slot upcall; /* R14 */
     uint32_t leases_ended RK_LINE_ALIGNED; /* how often a word of lease_ended changed: then look at them */
     uint8_t reserved[764];
     uint32_t lease_ended[RASK_LEASES_MAX]; /* R16: generation of the lease that ended there last; it only grows */

@@ -4,8 +4,6 @@
 /** A handler that takes longer than this is worth a switch to another process. */
 #define WIDE_NS 5000u
 #define CALLS_PER_STEP 1024u
-/** Longer than it takes a client to wake up and send the next one. */
-#define LATE_NS 50000u
 
 void rk_spread_init(struct rk_spread *spread, uint32_t workers, uint32_t parallel)
 {
@@ -17,7 +15,7 @@ void rk_spread_init(struct rk_spread *spread, uint32_t workers, uint32_t paralle
 
 void rk_spread_look(struct rk_spread *spread, uint32_t service_ns, bool held_up, uint64_t answers)
 {
-    spread->window = service_ns >= LATE_NS ? 1 : service_ns >= WIDE_NS ? 2 : UINT32_MAX;
+    spread->window = service_ns >= RK_LATE_NS ? 1 : service_ns >= WIDE_NS ? 2 : UINT32_MAX;
     if (service_ns >= WIDE_NS || (held_up && service_ns == 0)) {
         spread->lanes = spread->most;
     } else if (held_up) {

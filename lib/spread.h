@@ -12,13 +12,19 @@
  * A lane that is stuck counts for nothing, so one hung worker narrows nobody's way.
  *
  * And how many requests a lane may hold: where one takes long, what is bound early waits behind it while another worker is
- * free. So from WIDE_NS on a lane holds one that waits, and from LATE_NS on, where the time until the next one comes does not
- * count, none: then the backlog is one queue for all workers. */
+ * free. So from WIDE_NS on a lane holds one that waits, and from RK_LATE_NS on, where the time until the next one comes does not
+ * count, none: then the backlog is one queue for all workers.
+ *
+ * Of other sessions' requests a client knows nothing. So from RK_LATE_NS on a worker also says when it is inside one of them,
+ * and since when: free workers come first, then those that should be free soon, and one that has been inside for long last. */
 #ifndef RK_SPREAD_H
 #define RK_SPREAD_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/** A request that takes longer than it takes a client to wake up and send the next one. */
+#define RK_LATE_NS 50000u
 
 struct rk_spread {
     uint32_t lanes; /* requests go to at most so many lanes that move */
@@ -35,4 +41,11 @@ void rk_spread_init(struct rk_spread *spread, uint32_t workers, uint32_t paralle
  * many requests of the session have ended so far. */
 void rk_spread_look(struct rk_spread *spread, uint32_t service_ns, bool held_up, uint64_t answers);
 
+#define RK_RANK_HELD_UP 2u
+/** How good a worker is for one more request, 0 the best. `since_ns`: since when it is inside a request of others, 0 it is not. */
+static inline uint32_t rk_spread_rank(uint64_t since_ns, uint64_t now_ns, uint32_t service_ns)
+{
+    if (since_ns == 0) return 0;
+    return now_ns - since_ns < 2ull * service_ns ? 1 : RK_RANK_HELD_UP;
+}
 #endif

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "error.h"
 #include "log.h"
+#include "spread.h"
 #include "worker_state.h"
 #include <errno.h>
 #include <sched.h>
@@ -52,6 +53,15 @@ static uint32_t status_of(int code, const struct rk_handling *handling)
     return code == -ECANCELED && handling->asked_to_stop ? RASK_ABORTED : RASK_HANDLER_ERROR;
 }
 
+/** Other sessions choose other workers meanwhile, where that is worth it (lib/spread.h). `since_ns` 0: over. */
+static void tell_others(struct rk_worker *worker, const struct rk_served *served, uint64_t since_ns)
+{
+    for (uint32_t i = 0; i < worker->session_count; i++) {
+        struct rk_served *other = worker->sessions[i];
+        if (other != served && other->open) rk_store_relaxed(&other->response_header->others_since_ns, since_ns);
+    }
+}
+
 /** Run the handler between two steps of the epoch: odd means inside. */
 static void handle(struct rk_worker *worker, struct rk_served *served)
 {
@@ -66,10 +76,13 @@ static void handle(struct rk_worker *worker, struct rk_served *served)
     /* SYNC R9 release: pairs with the readers of the status page */
     rk_store_release(&page->epoch, epoch + 1);
     RK_STEP(EPOCH_ODD);
+    bool tells = RK_UNLIKELY(worker->service_ns >= RK_LATE_NS) && worker->session_count > 1;
+    if (RK_UNLIKELY(tells)) tell_others(worker, served, rask_now_ns());
     int code = RK_LIKELY(--worker->until_sample != 0) ? rk_worker_run(worker) : rk_worker_sample(worker);
     RK_STEP(HANDLED);
     if (RK_UNLIKELY(rk_load_relaxed(worker->fork_guard) == 0)) _exit(EXIT_FORKED); /* the handler's forked child */
-    if (RK_UNLIKELY(handling->asks)) rk_asking_reset(handling);                    /* the room is of this session */
+    if (RK_UNLIKELY(tells)) tell_others(worker, served, 0);
+    if (RK_UNLIKELY(handling->asks)) rk_asking_reset(handling); /* the room is of this session */
     if (RK_UNLIKELY(handling->kind != RK_REQUEST_CALL)) rk_streams_ran(worker, served, code);
     uint32_t status = RK_LIKELY(code == 0 && !handling->too_large) ? RASK_OK : status_of(code, handling);
     rk_served_reply(served, handling, status, status == RASK_HANDLER_ERROR ? code : 0);

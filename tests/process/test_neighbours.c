@@ -62,6 +62,48 @@ static void test_slow_request_does_not_block_others(void **state)
 
 /* ---- one that does not read, one that is greedy ---------------------------------------------------------------- */
 
+static uint32_t worker_of(uint64_t number)
+{
+    return __atomic_load_n(&ledger.book->worker[number], __ATOMIC_SEQ_CST);
+}
+
+/** One request of 1 ms; returns which worker ran it. */
+static uint32_t run_one(struct rask *s)
+{
+    uint32_t number = ledger.next;
+    kit_expect(s, &ledger, kit_submit(s, &ledger, "slow", 1, 64, 0), RASK_OK, RASK_EXECUTED_YES);
+    return worker_of(number);
+}
+
+/** Where requests take long, a session knows which worker is busy with another's, and does not even try it. */
+static void test_worker_inside_another_sessions_request_is_avoided(void **state)
+{
+    (void)state;
+    struct rask *s = start("2"), *other = kit_connect(&server, NULL);
+    struct rask_info info = {.size = sizeof(info)};
+    open_lanes(s, 2);
+    open_lanes(other, 2);
+    uint32_t wanted = run_one(s), number;
+    uint64_t long_one;
+    for (;;) { /* the other session's long request has to be where this one went last */
+        number = ledger.next;
+        long_one = kit_submit(other, &ledger, "slow", 400, 64, 0);
+        kit_wait_started(other, &ledger, number);
+        if (worker_of(number) == wanted) break;
+        kit_expect(other, &ledger, long_one, RASK_OK, RASK_EXECUTED_YES);
+        while (run_one(other) != wanted) continue;
+        wanted = run_one(s);
+    }
+    rask_info(s, &info);
+    uint64_t moved = info.moved;
+    for (unsigned i = 0; i < 20; i++) assert_int_not_equal(run_one(s), wanted);
+    rask_info(s, &info);
+    assert_int_equal(info.moved, moved);
+    kit_expect(other, &ledger, long_one, RASK_OK, RASK_EXECUTED_YES);
+    rask_close(other);
+    stop(s);
+}
+
 static void test_client_that_does_not_poll_leaves_others_alone(void **state)
 {
     (void)state;
@@ -268,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_slow_request_does_not_block_others),
+        KIT_TEST(test_worker_inside_another_sessions_request_is_avoided),
         KIT_TEST(test_client_that_does_not_poll_leaves_others_alone),
         KIT_TEST(test_greedy_session_does_not_starve_another),
         KIT_TEST(test_killed_clients_leave_nothing_and_disturb_nobody),

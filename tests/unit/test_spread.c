@@ -49,6 +49,17 @@ static void test_first_handler_that_does_not_come_back_gets_every_worker_beside_
     assert_int_equal(spread.lanes, 64);
 }
 
+static void test_worker_that_should_be_free_soon_comes_before_one_that_is_held_up(void **state)
+{
+    (void)state;
+    uint64_t now_ns = 1000 * LONG_NS;
+    assert_int_equal(rk_spread_rank(0, now_ns, LONG_NS), 0);
+    assert_int_equal(rk_spread_rank(now_ns - LONG_NS, now_ns, LONG_NS), 1);
+    assert_int_equal(rk_spread_rank(now_ns - 3 * LONG_NS, now_ns, LONG_NS), RK_RANK_HELD_UP);
+    assert_int_equal(rk_spread_rank(now_ns + 1, now_ns, LONG_NS), RK_RANK_HELD_UP); /* nonsense */
+    assert_int_equal(rk_spread_rank(1, now_ns, UINT32_MAX), 1);
+}
+
 static void test_one_slow_request_in_a_hundred_keeps_it_wide(void **state)
 {
     (void)state;
@@ -81,6 +92,7 @@ int main(void)
         cmocka_unit_test(test_short_handlers_never_make_it_wider),
         cmocka_unit_test(test_long_handlers_get_every_worker_at_once),
         cmocka_unit_test(test_first_handler_that_does_not_come_back_gets_every_worker_beside_it),
+        cmocka_unit_test(test_worker_that_should_be_free_soon_comes_before_one_that_is_held_up),
         cmocka_unit_test(test_one_slow_request_in_a_hundred_keeps_it_wide),
         cmocka_unit_test(test_becomes_narrow_again_by_halves),
     };
