@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Responses taken between two readings of the clock, when something depends on the time. */
-#define DELIVERIES_PER_CLOCK 256u
 /** A response that names a segment which does not come for so long was a lie. */
 #define STALL_NS 1000000000u
 
@@ -52,7 +50,7 @@ uint32_t rk_progress(struct rask *s)
     s->deliveries += count;
     if (RK_UNLIKELY(rk_session_called(s))) rk_session_control(s);
     rk_dispatch_backlog(s);
-    if (RK_UNLIKELY(s->deliveries >= DELIVERIES_PER_CLOCK)) {
+    if (RK_UNLIKELY(s->deliveries >= RK_DELIVERIES_PER_CLOCK)) {
         s->deliveries = 0; /* a caller that always finds something needs the rare looks, too */
         if (s->with_deadline > 0 || s->workers > 1) rk_session_tick(s, rask_now_ns());
     }

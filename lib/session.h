@@ -33,6 +33,8 @@
  * supervisor tells of a worker's death and rings at once; this is for the death of the supervisor, whose workers die with
  * it: then nobody is left to ring, and a futex wait cannot watch a pidfd. A client with nothing in flight never waits. */
 #define RK_LOOK_NS 50000000u
+/** Responses taken between two readings of the clock, when something depends on the time. */
+#define RK_DELIVERIES_PER_CLOCK 256u
 /** A worker that is dead but of which the supervisor has said nothing for this long is settled without it. */
 #define RK_DEATH_GRACE_NS 40000000u
 
@@ -155,6 +157,18 @@ static inline bool rk_session_called(const struct rask *s)
     return rk_load_acquire(s->control_word) != s->control_seen;
 }
 
+static inline bool rk_callbacks_due(const struct rask *s)
+{
+    return s->callbacks.count + s->asides_due > 0;
+}
+
+/** Is a wait that finds its answer at once all there is to do? No messages, nothing queued, nobody to be told, no look due. */
+static inline bool rk_session_undisturbed(const struct rask *s)
+{
+    return s->asides == 0 && s->backlog.count == 0 && s->deliveries < RK_DELIVERIES_PER_CLOCK && s->nap.parks == 0 &&
+           rk_ladder_meets(&s->ladder) && !rk_callbacks_due(s) && !rk_session_called(s);
+}
+
 /* request.c */
 /** A reservation for `bytes` bytes: see rask_reserve(). */
 int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out);
@@ -270,11 +284,6 @@ int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t dea
 int rk_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 /** Run callbacks that are due, upcalls and ends of leases among them; returns how many. */
 uint32_t rk_run_callbacks(struct rask *s);
-
-static inline bool rk_callbacks_due(const struct rask *s)
-{
-    return s->callbacks.count + s->asides_due > 0;
-}
 
 /** -EDEADLK with its text. */
 int rk_refuse_deadlock(void);

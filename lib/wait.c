@@ -308,7 +308,7 @@ void rask_release(struct rask *s, struct rask_completion *completion)
         completion->length = 0;
     }
     struct rk_ticket *ticket = rk_ticket_find(&s->tickets, id);
-    bool plain = ticket != NULL && ticket->state == RK_TICKET_HELD && ticket->flags == 0;
+    bool plain = ticket != NULL && ticket->state == RK_TICKET_HELD && (ticket->flags & ~RK_TICKET_PRIVATE) == 0;
     if (RK_UNLIKELY(!plain || ticket->block != RK_BLOCK_NONE || rk_session_forked(s)))
         release(s, id);
     else
