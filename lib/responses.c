@@ -78,10 +78,11 @@ static inline void take_plain(struct rask *s, struct rk_lane *lane, struct rk_ti
     rk_finish(s, ticket);
 }
 
-/** Better to wait for more than to look for the next one. */
+/** Better to wait for more than to look for the next one; never for rask_poll(), which takes what is there. */
 static inline bool over(const struct rask *s, const struct rk_lane *lane)
 {
-    return rk_run_over(&lane->run, lane->response_position, rk_lane_load(lane)) && rk_ladder_meets(&s->ladder);
+    return s->gathers && rk_run_over(&lane->run, lane->response_position, rk_lane_load(lane)) &&
+           rk_ladder_meets(&s->ladder);
 }
 
 /** Usual responses, one after the other, straight from their slots to the caller's array, while it has room. Returns how

@@ -65,6 +65,7 @@ struct rask {
     struct rask_completion *sink;    /* rask_poll() and rask_wait_any(): completions go straight here ... */
     uint32_t sink_room;              /* ... while there is room */
     uint32_t sink_count;
+    bool gathers;                    /* rask_wait_any(): it may leave some for the next time, when there are more */
     struct rk_ticket_list callbacks; /* DONE, for their callback */
     uint32_t pending;                /* submitted and not yet taken */
     uint32_t with_deadline;          /* of those, how many have one */

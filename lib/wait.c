@@ -204,6 +204,7 @@ static int close_sink(struct rask *s)
 {
     uint32_t count = s->sink_count;
     s->sink_room = s->sink_count = 0;
+    s->gathers = false;
     if (rk_callbacks_due(s)) rk_run_callbacks(s);
     return (int)count;
 }
@@ -233,6 +234,7 @@ int rask_wait_any(struct rask *s, struct rask_completion *out, uint32_t max, uin
 {
     if (rk_session_forked(s)) return rk_session_refuse_child();
     if (s->pending == 0) return rk_error(-ENODATA, "nothing is in flight");
+    s->gathers = true;
     open_sink(s, out, max);
     rk_progress(s);
     int result = 0;

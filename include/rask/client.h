@@ -232,7 +232,8 @@ int rask_abandon(struct rask *s, struct rask_request *request);
  * Completions of other workers come in any order. no-block, session thread. */
 int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 
-/** As rask_poll(), but waits until there is at least one completion or one callback ran.
+/** As rask_poll(), but waits until there is at least one completion or one callback ran. In a deep pipeline it may leave
+ * completions that are there for the next call.
  * deadline_ns: absolute CLOCK_MONOTONIC, 0 for none. Returns the count (0: only callbacks ran, or a stream
  * went on).
  * Errors: -ETIMEDOUT; -EINTR (only with RASK_OPTION_INTERRUPTIBLE) a signal came: call again; -ENODATA nothing is in

@@ -291,6 +291,32 @@ static void test_data_path_goes_on_without_the_supervisor(void **state)
     stop(s);
 }
 
+/** A poll takes what is there, also in the middle of a deep pipeline, and none is there when it took less than was asked for. */
+static void test_poll_takes_all_that_is_there(void **state)
+{
+    (void)state;
+    enum { IN_FLIGHT = 120 };
+    struct rask_completion completion[IN_FLIGHT + 1];
+    struct rask_options options = RASK_OPTIONS_INIT;
+    options.wait_mode = RASK_WAIT_SPIN;
+    rask_close(start("1"));
+    struct rask *s = kit_connect(&server, &options);
+    for (unsigned answered = 1; answered < IN_FLIGHT; answered += 7) {
+        kit_call_ok(s, &ledger, 8);
+        for (unsigned i = 0; i < answered; i++) kit_submit(s, &ledger, "ok", 0, 8, 0);
+        for (unsigned i = answered; i < IN_FLIGHT; i++) kit_submit(s, &ledger, "slow", i == answered ? 50 : 0, 8, 0);
+        while (kit_started(&ledger, number_of(IN_FLIGHT - answered)) == 0) continue;
+        int count = rask_poll(s, completion, IN_FLIGHT + 1);
+        for (int i = 0; i < count; i++) rask_release(s, &completion[i]);
+        assert_int_equal(count, answered);
+        while (rask_pending(s) > 0) {
+            assert_true(rask_wait_any(s, completion, 1, rask_now_ns() + 5 * KIT_S) == 1);
+            rask_release(s, &completion[0]);
+        }
+    }
+    stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +329,7 @@ int main(void)
         KIT_TEST(test_ended_session_tells_started_from_queued),
         KIT_TEST(test_stopped_worker_costs_one_timeout),
         KIT_TEST(test_requests_of_a_stopped_worker_move),
+        KIT_TEST(test_poll_takes_all_that_is_there),
         KIT_TEST(test_data_path_goes_on_without_the_supervisor),
     };
     kit_init();
