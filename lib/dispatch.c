@@ -334,15 +334,21 @@ static uint64_t longer(uint64_t pause_ns)
     return pause_ns * 2 < MOVE_PAUSE_NS_MAX ? pause_ns * 2 : MOVE_PAUSE_NS_MAX;
 }
 
+/** One worker: nowhere to move to; but it may hold our bell back (worker_serve.c). Rarely while nothing comes. */
+static void look_for_held(struct rask *s, uint64_t now_ns)
+{
+    bool came = s->finished != s->finished_before || s->move_pause_ns == 0;
+    if (now_ns < s->next_move_ns && !(came && s->next_move_ns > now_ns + MOVE_PAUSE_NS_OUTSIDE)) return;
+    s->finished_before = s->finished;
+    s->move_pause_ns = came ? MOVE_PAUSE_NS_OUTSIDE : longer(s->move_pause_ns);
+    s->next_move_ns = now_ns + s->move_pause_ns;
+}
+
 void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
 {
-    if (s->pending == 0 || now_ns < s->next_move_ns) return;
+    if (s->pending > 0 && s->workers < 2) look_for_held(s, now_ns);
+    if (s->pending == 0 || s->workers < 2 || now_ns < s->next_move_ns) return;
     bool first_look = s->move_pause_ns == 0; /* of this wait: a worker that sleeps may need a moment to wake up */
-    if (s->workers < 2) { /* nowhere to move to; but its worker may hold our bell back (worker_serve.c) */
-        s->move_pause_ns = first_look ? MOVE_PAUSE_NS_OUTSIDE : longer(s->move_pause_ns);
-        s->next_move_ns = now_ns + s->move_pause_ns;
-        return;
-    }
     s->move_pause_ns = longer(s->move_pause_ns);
     const struct rk_lane *next = rk_dispatch_choose(s);
     bool idle = next != NULL && rk_lane_load(next) == 0;

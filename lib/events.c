@@ -216,11 +216,21 @@ void rk_events_disturb(struct rask *s)
     raise_fd(events);
 }
 
+/** More than one is in flight, and the worker may hold the bell back for one of them (worker_serve.c): a look is due soon, as
+ * at the begin of a wait. False: one was due already. */
+static bool begins_looks(struct rask *s)
+{
+    bool begins = s->pending > 1 && (s->next_move_ns == 0 || (s->workers < 2 && s->pending == 2));
+    if (begins) s->next_move_ns = rk_deadline_after(FIRST_LOOK_NS);
+    return begins;
+}
+
 void rk_events_submitted(struct rask *s)
 {
     struct rk_events *events = s->events;
-    if (events->fd < 0 || !events->armed) return;
     uint64_t nearest_ns = s->with_deadline > 0 ? s->nearest_deadline_ns : 0;
+    if (begins_looks(s)) nearest_ns = rk_earlier(nearest_ns, s->next_move_ns);
+    if (events->fd < 0 || !events->armed) return;
     if (events->due_ns != 0 && (nearest_ns == 0 || nearest_ns >= events->due_ns)) return;
     uint64_t soon_ns = rk_deadline_after(FIRST_LOOK_NS), next_ns = due_ns(s);
     set_timer(events, rk_earlier(nearest_ns, next_ns > soon_ns ? next_ns : soon_ns));

@@ -120,6 +120,7 @@ struct rask {
     uint64_t next_look_ns;
     uint64_t next_move_ns;
     uint64_t move_pause_ns;
+    uint64_t finished_before; /* at the last of these looks, where there is one worker */
     uint64_t death_seen_ns;
     uint64_t nearest_deadline_ns;
     uint64_t rescues;

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "kit.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -324,6 +325,60 @@ static void test_quick_answer_does_not_wait_for_a_slow_one(void **state)
     kit_ledger_close(&ledger);
 }
 
+/** What a loop does: one completion, when the descriptor says so. */
+static void take_by_fd(struct rask *s, struct rask_completion *completion)
+{
+    struct pollfd look = {.fd = rask_fd(s), .events = POLLIN};
+    do assert_int_equal(poll(&look, 1, 5000), 1);
+    while (rask_poll(s, completion, 1) == 0);
+}
+
+/** A quick request and a slow one, both of which the worker finds after one of `other`: how long until the loop is told of the quick
+ * one. Some were answered just before, so no look is due for other reasons. */
+static uint64_t loop_is_told_ns(struct rask *s, struct rask *other, struct kit_ledger *ledger)
+{
+    struct rask_completion completion;
+    struct pollfd look = {.fd = rask_fd(s), .events = POLLIN};
+    kit_pause_ms(60);
+    kit_submit(s, ledger, "ok", 0, 16, 0);
+    take_by_fd(s, &completion);
+    rask_release(s, &completion);
+    uint64_t before = kit_submit(other, ledger, "slow", 5, 16, 0);
+    kit_wait_started(other, ledger, ledger->next - 1);
+    while (poll(&look, 1, 0) == 1) assert_int_equal(rask_poll(s, NULL, 0), 0);
+    uint64_t start_ns = rask_now_ns();
+    kit_submit(s, ledger, "ok", 0, 16, 0);
+    uint64_t slow = kit_submit(s, ledger, "slow", 200, 16, 0);
+    take_by_fd(s, &completion);
+    uint64_t told_ns = rask_now_ns() - start_ns;
+    rask_release(s, &completion);
+    kit_expect(s, ledger, slow, RASK_OK, RASK_EXECUTED_YES);
+    kit_expect(other, ledger, before, RASK_OK, RASK_EXECUTED_YES);
+    return told_ns;
+}
+
+/** A program that sleeps in a loop of its own comes and looks as soon as one that waits. */
+static void test_loop_hears_of_a_quick_answer_before_a_slow_one(void **state)
+{
+    (void)state;
+    struct kit_ledger ledger;
+    unsigned soon = 0;
+    kit_ledger_open(&ledger);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--wait", "park", NULL);
+    struct rask *s = kit_connect(&server, NULL), *other = kit_connect(&server, NULL);
+    for (unsigned i = 0; i < 300; i++) kit_call_ok(s, &ledger, 16);
+    for (unsigned i = 0; i < 6; i++) {
+        uint64_t told_ns = loop_is_told_ns(s, other, &ledger);
+        print_message("told after %.2f ms\n", (double)told_ns / 1e6);
+        soon += told_ns < 25 * KIT_MS;
+    }
+    assert_true(soon >= 3);
+    rask_close(other);
+    rask_close(s);
+    kit_stop(&server);
+    kit_ledger_close(&ledger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +391,7 @@ int main(void)
         KIT_TEST(test_sleeping_client_hears_of_a_death_at_once),
         KIT_TEST(test_sleeping_worker_hears_of_a_death_at_once),
         KIT_TEST(test_quick_answer_does_not_wait_for_a_slow_one),
+        KIT_TEST(test_loop_hears_of_a_quick_answer_before_a_slow_one),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
