@@ -95,7 +95,8 @@ static void on_lane(struct rask *s, const struct rk_message_lane *message, int r
     }
     if (!(message->flags & RK_PEER_MEMBARRIER) && !s->fenced) {
         s->fenced = true;
-        rk_store_release(&s->header->client.state, RK_WAITER_FENCED);
+        uint64_t *state = &s->header->client.state;
+        rk_store_release(state, rk_load_relaxed(state) | RK_WAITER_FENCED); /* its number stays: see bell.h */
         rk_heavy_barrier(); /* from here on workers of other lanes see it: see bell.h */
     }
     lane->worker = message->worker < s->workers ? message->worker : lane->worker;

@@ -42,7 +42,8 @@ struct forged_lane {
 
 static struct {
     struct rask *session;
-    int socket; /* the supervisor's end */
+    int socket;       /* the supervisor's end */
+    bool needs_fence; /* workers whose lanes are opened from now on lack membarrier */
     struct rk_segment word;
     struct rk_segment request;
     struct rk_segment bells;
@@ -152,7 +153,7 @@ static inline struct forged_lane *forged_open_lane(void)
     lane->number = answer.lane;
     lane->worker = answer.worker;
     lane->death = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    answer.flags = rk_membarrier_register() ? RK_PEER_MEMBARRIER : 0;
+    answer.flags = rk_membarrier_register() && !forged.needs_fence ? RK_PEER_MEMBARRIER : 0;
     answer.generation = 1;
     const int handed[2] = {lane->response.fd, lane->death};
     forged_send(&answer, RK_LANE, sizeof answer, handed, 2);

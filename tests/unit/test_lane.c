@@ -296,6 +296,26 @@ static void test_rings_wrap_without_losing_anything(void **state)
     }
 }
 
+/* A worker rings once for each number: one that comes again would be a sleep that nobody ends. */
+static void test_sleeps_keep_their_numbers_when_a_worker_needs_fences(void **state)
+{
+    (void)state;
+    struct rask_completion done;
+    forged_start(2, NULL);
+    uint64_t first = submit(1, 0, 0, NULL);
+    struct forged_lane *lane = forged_open_lane();
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(rask_wait(forged.session, first, rask_now_ns() + MS, &done), -ETIMEDOUT);
+    const uint64_t *word = &((const struct rk_request_header *)forged.request.base)->client.state;
+    uint64_t sleeps = *word / RK_WAITER_SLEEP;
+    assert_true(sleeps >= 3);
+    for (unsigned i = 1; i < SLOTS; i++) submit(1, (uint8_t)i, 0, NULL); /* too many for one lane */
+    forged.needs_fence = true;
+    assert_ptr_not_equal(forged_open_lane(), lane);
+    assert_int_equal(*word & RK_WAITER_FENCED, RK_WAITER_FENCED);
+    assert_int_equal(*word / RK_WAITER_SLEEP, sleeps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +331,7 @@ int main(void)
         cmocka_unit_test_teardown(test_response_waits_for_the_segment_it_names, tear_down),
         cmocka_unit_test_teardown(test_client_refuses_segments_that_do_not_fit, tear_down),
         cmocka_unit_test_teardown(test_rings_wrap_without_losing_anything, tear_down),
+        cmocka_unit_test_teardown(test_sleeps_keep_their_numbers_when_a_worker_needs_fences, tear_down),
     };
     rk_membarrier_register();
     alarm(25);
