@@ -111,12 +111,20 @@ static void refuse(struct rk_worker *worker, struct rk_served *served, uint32_t 
     rk_served_refuse(served, &worker->handling, status);
 }
 
+/** Has the clock ticked since this was asked last? Then what was handled meanwhile may have taken long, whatever is usual. */
+static bool ticked(struct rk_worker *worker)
+{
+    uint64_t before_ns = worker->tick_ns;
+    worker->tick_ns = rk_tick_ns();
+    return worker->tick_ns != before_ns;
+}
+
 /** A response is there, and its client may sleep. Where requests are quick and more of its own are here, one wake is enough for
  * all of them; a wake, and the switch of processes that often follows, is dearer than many requests. */
-static void ring_or_hold(const struct rk_worker *worker, struct rk_served *served)
+static void ring_or_hold(struct rk_worker *worker, struct rk_served *served)
 {
     bool quick = worker->service_ns > 0 && worker->service_ns < HOLD_SERVICE_NS;
-    if (quick && rk_served_ready(served) && rk_served_hold(served, HOLD_NS)) return;
+    if (quick && rk_served_ready(served) && !ticked(worker) && rk_served_hold(served, HOLD_NS)) return;
     rk_served_ring(served);
 }
 
