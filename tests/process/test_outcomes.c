@@ -142,6 +142,7 @@ static void race_with_the_worker(const char *workers)
             if (kit_random(&seed, 4) == 0) rask_cancel(s, ticket);
             in_flight++;
         }
+        if (in_flight == 0) break; /* the time is over just now, or the ledger is full */
         int count = rask_wait_any(s, completion, IN_FLIGHT, rask_now_ns() + 3 * KIT_S);
         if (count < 0) fail_msg("%u in flight: %s", in_flight, rask_last_error());
         for (int i = 0; i < count; i++) {
