@@ -11,19 +11,33 @@ static uint32_t bucket_of(uint64_t ns)
     return bucket < RK_SERVICE_BUCKETS ? bucket : RK_SERVICE_BUCKETS - 1;
 }
 
-/** Published requests from `slot` on, at most `most`. `next` comes from the client and is checked. */
+/** Requests that are counted one by one; those behind them lie in order (lib/slots.h). */
+#define LINKED 4u
+
+/** Published requests from `slot` on, at most `most`: the first ones by their links, then by looking at one twice as far each time.
+ * To touch every line that waits would take longer than to serve it. `next` comes from the client and is checked. */
 static uint32_t waiting(const struct rk_served *served, const struct rk_request_slot *slot, uint64_t position,
                         uint32_t most)
 {
     uint32_t count = 0;
     /* SYNC R1 acquire: pairs with rk_lane_publish */
-    while (count < most && rk_load_acquire(&slot->sequence) == position + 1 + count) {
+    for (; count < LINKED; count++) {
+        if (rk_load_acquire(&slot->sequence) != position + 1 + count) return count;
         uint32_t next = rk_load_relaxed(&slot->next);
-        count++;
-        if (next > served->mask) break;
+        if (next > served->mask) return count + 1;
         slot = &served->requests[rk_slot_line(next, served->mask)];
     }
-    return count;
+    const struct rk_reading at = {served->requests, slot, served->mask, position + count};
+    uint32_t there = 0, missing = 1;
+    for (; missing < most && rk_run_there(&at, missing - 1); missing *= 2) there = missing;
+    while (missing - there > 1) {
+        uint32_t middle = (there + missing) / 2;
+        if (rk_run_there(&at, middle - 1))
+            there = middle;
+        else
+            missing = middle;
+    }
+    return count + there < most ? count + there : most;
 }
 
 /** Behind the request in hand, which has been taken and not answered. */
