@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A run is a quarter of what is in flight, at most this long. */
+/** A run is a third of what is in flight, at most this long. */
 #define RK_RUN_MAX 32u
 /** From this many in flight on runs are waited for. */
 #define RK_RUN_DEEP 24u
@@ -44,7 +44,7 @@ struct rk_reading {
 
 static inline uint32_t rk_run_length(uint64_t in_flight)
 {
-    return in_flight / 4 < RK_RUN_MAX ? (uint32_t)in_flight / 4 : RK_RUN_MAX;
+    return in_flight / 3 < RK_RUN_MAX ? (uint32_t)in_flight / 3 : RK_RUN_MAX;
 }
 
 static inline bool rk_run_there(const struct rk_reading *at, uint32_t behind)
