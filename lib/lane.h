@@ -255,6 +255,26 @@ rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *
     return RK_LIKELY(plain) ? ticket : NULL;
 }
 
+/** The same for the usual response to an item of a stream: QUIET, to one without a block that nobody has taken back. */
+__attribute__((always_inline)) static inline struct rk_ticket *rk_lane_quiet(const struct rk_lane *lane,
+                                                                             struct rk_tickets *tickets, uint32_t *next)
+{
+    const struct rk_response_slot *slot = lane->next_response;
+    uint64_t position = lane->response_position;
+    uint32_t index = lane->entries[position & lane->mask].ticket;
+    if (RK_UNLIKELY(index == RK_HOLE || position >= lane->position)) return NULL;
+    struct rk_ticket *ticket = &tickets->table[index];
+    uint64_t who = rk_load_relaxed((const uint64_t *)(const void *)&slot->ticket);
+    uint64_t what = rk_load_relaxed((const uint64_t *)(const void *)&slot->code);
+    *next = rk_response_next(what);
+    bool usual = (uint32_t)who == (uint32_t)(ticket->id >> 32) && rk_response_is_ok(what) &&
+                 rk_load_relaxed(&slot->kind) == RK_RESPONSE_QUIET && *next <= lane->mask &&
+                 ticket->state == RK_TICKET_BOUND && ticket->flags == (RK_TICKET_SPECIAL | RK_TICKET_LANE_HOLDS) &&
+                 ticket->wishes == RK_WISH_STREAM && (ticket->kind & RK_REQUEST_KIND_BITS) == RK_REQUEST_ITEM &&
+                 ticket->block == RK_BLOCK_NONE && ticket->memory_class == 0;
+    return RK_LIKELY(usual) ? ticket : NULL;
+}
+
 /** Take the response at response_position (rk_lane_ready() was true) into its ticket, which is *out for REPLY and SKIPPED.
  * A ticket that is not BOUND any more keeps its outcome: the response then goes to tickets->late. Each word of the
  * worker's memory is read once. */

@@ -78,6 +78,26 @@ static inline void take_plain(struct rask *s, struct rk_lane *lane, struct rk_ti
     rk_finish(s, ticket);
 }
 
+/** An item that needs no answer, most of what a busy stream gets back: counted, and its ticket is free. False: nothing was done. */
+static inline bool take_quiet(struct rask *s, struct rk_lane *lane)
+{
+    uint32_t next;
+    struct rk_ticket *ticket = rk_lane_quiet(lane, &s->tickets, &next);
+    if (ticket == NULL || s->streams == NULL || lane->answer_block != RK_BLOCK_NONE) return false;
+    struct rask_stream *stream = rk_stream_of(s, ticket);
+    if (stream->phase != RK_STREAM_RUNNING || lane->full || rk_emissions_wait(s, lane)) return false;
+    rk_lane_passed(lane, next);
+    lane->items--;
+    stream->backlog--;
+    stream->processed++;
+    stream->held--;
+    s->pending--;
+    s->finished++;
+    ticket->wishes = 0;
+    rk_ticket_put(&s->tickets, ticket);
+    return true;
+}
+
 /** Better to wait for more than to look for the next one; never for rask_poll(), which takes what is there. */
 static inline bool over(const struct rask *s, const struct rk_lane *lane)
 {
@@ -115,6 +135,19 @@ static inline bool sink_full(const struct rask *s)
     return s->sink_room == 0 && s->sink_count > 0;
 }
 
+/** One response, whatever it is. False: look no further. */
+static inline bool take_next(struct rask *s, struct rk_lane *lane)
+{
+    uint32_t length, next;
+    struct rk_reading at = rk_lane_reading(lane);
+    rk_run_ahead(&lane->run, &at);
+    if (lane->items > 0 && take_quiet(s, lane)) return true;
+    struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
+    if (ticket == NULL) return take_special(s, lane);
+    take_plain(s, lane, ticket, length, next);
+    return true;
+}
+
 /** Take what a lane has: everything, or what the caller's array has room for. */
 uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything)
 {
@@ -126,12 +159,7 @@ uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything
     if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled) count = take_straight(s, lane);
     if (count > 0 && !everything && over(s, lane)) return count;
     while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
-        uint32_t length, next;
-        struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
-        if (RK_LIKELY(ticket != NULL))
-            take_plain(s, lane, ticket, length, next);
-        else if (!take_special(s, lane))
-            break;
+        if (!take_next(s, lane)) break;
         count++;
     }
     return count;

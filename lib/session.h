@@ -282,6 +282,8 @@ static inline void rk_ticket_let_go(struct rask *s, struct rk_ticket *ticket)
 /** Wait until `ticket` is DONE (NULL: until any ticket gets its outcome), a callback is due, or the deadline (absolute, 0:
  * none). 0, -ETIMEDOUT, or -EINTR if s->interruptible. */
 int rk_session_wait(struct rask *s, const struct rk_ticket *ticket, uint64_t deadline_ns);
+/** Where one worker has enough to do and runs at the same time: let it write some responses before they are looked at. */
+void rk_session_gather(struct rask *s);
 /** rask_poll() but for its last step: the caller's loop is not let sleep (events.c). */
 int rk_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 /** Run callbacks that are due, upcalls and ends of leases among them; returns how many. */

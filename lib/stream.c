@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A stream's life, and the way of its items; see stream.h. */
 #include "stream.h"
+#include "bind.h"
 #include "error.h"
 #include "events.h"
 #include <errno.h>
@@ -162,14 +163,15 @@ static bool has_room(const struct rk_lane *lane)
 }
 
 /** The lane that may have its next ticket; NULL: none for now. */
-static struct rk_lane *lane_of(struct rask_stream *stream)
+static inline struct rk_lane *lane_of(struct rask_stream *stream)
 {
     struct rask *s = stream->s;
     struct rk_lane *lane = stream->bound ? &s->lanes[stream->lane] : rk_dispatch_choose_for(s, stream->options.worker);
     return lane != NULL && has_room(lane) ? lane : NULL;
 }
 
-static void bind(struct rask_stream *stream, struct rk_lane *lane, struct rk_ticket *ticket)
+__attribute__((always_inline)) static inline void bind(struct rask_stream *stream, struct rk_lane *lane,
+                                                       struct rk_ticket *ticket)
 {
     if (RK_UNLIKELY(!stream->bound)) {
         stream->bound = true;
@@ -177,7 +179,7 @@ static void bind(struct rask_stream *stream, struct rk_lane *lane, struct rk_tic
         stream->open_position = lane->position;
     }
     lane->items++;
-    rk_dispatch_bind(stream->s, lane, ticket);
+    rk_bind(stream->s, lane, ticket);
 }
 
 void rk_stream_send(struct rask_stream *stream, struct rk_ticket *ticket, uint32_t kind)

@@ -153,6 +153,7 @@ static int reserve_in_backlog(struct rask_stream *stream, const struct wanted *w
                         (unsigned long long)memory, (unsigned long long)stream->options.queue_bytes_max);
     if (RK_UNLIKELY(!has_room(stream, memory))) {
         rk_batch_flush(stream->s);
+        if (stream->options.policy == RASK_STREAM_BLOCK) rk_session_gather(stream->s);
         rk_progress(stream->s);
         if (!takes_items(stream)) return has_ended(stream);
     }

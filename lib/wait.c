@@ -77,9 +77,10 @@ static bool timed_out(struct rask *s, uint64_t deadline_ns)
     return deadline_ns != 0 && now_ns >= deadline_ns;
 }
 
-/** Its worker has enough to do: let it write some responses before they are read. */
-static inline void gather(struct rk_lane *lane)
+void rk_session_gather(struct rask *s)
 {
+    if (s->open_count != 1 || !rk_ladder_meets(&s->ladder)) return;
+    struct rk_lane *lane = &s->lanes[s->open_lanes[0]];
     uint32_t load = rk_lane_load(lane);
     if (RK_LIKELY(load < RK_RUN_DEEP)) return;
     struct rk_reading at = rk_lane_reading(lane);
@@ -92,7 +93,7 @@ static inline uint32_t spin(struct rask *s, const struct rk_ticket *ticket, uint
     bool one_lane = ticket != NULL && ticket->state == RK_TICKET_BOUND && s->asides == 0;
     const struct rk_lane *lane = one_lane ? &s->lanes[ticket->lane] : NULL;
     uint32_t i = 0;
-    if (lane == NULL && s->open_count == 1 && rk_ladder_meets(&s->ladder)) gather(&s->lanes[s->open_lanes[0]]);
+    if (lane == NULL) rk_session_gather(s);
     for (; i < looks; i++) {
         if (lane != NULL ? rk_lane_ready(lane) || rk_session_called(s) : rk_session_anything(s)) break;
         rk_pause();
