@@ -182,7 +182,8 @@ __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane
     /* SYNC R1 release: pairs with rk_served_ready */
     rk_store_release(&slot->sequence, position + 1);
     RK_STEP(REQUEST_SEQUENCE);
-    rk_publish(lane->worker_state, lane->worker_bell, &lane->rung);
+    bool due = rk_publish_due(lane->worker_state); /* asleep, or wants a fence, which would wait for lines given up */
+    if (RK_UNLIKELY(due)) rk_publish_slow(lane->worker_state, lane->worker_bell, &lane->rung);
     RK_STEP(REQUEST_RUNG);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;
@@ -191,7 +192,7 @@ __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
     RK_STEP(REQUEST_NOTED);
-    if (apart) rk_slots_prepare(lane->requests, at, load, lane->mask, lane->give_up_below);
+    if (apart) rk_slots_prepare(lane->requests, at, load, lane->mask, due ? 0 : lane->give_up_below);
 }
 
 /** Is a response there? One load of the worker's line. */

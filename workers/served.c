@@ -82,7 +82,10 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->fenced = fenced;
     served->response_segments = 1;
     served->response_bytes = params->slab_bytes;
-    if (fenced) rk_store_relaxed(&served->response_header->worker.state, RK_WAITER_FENCED);
+    if (fenced) {
+        rk_store_relaxed(&served->response_header->worker.state, RK_WAITER_FENCED);
+        served->give_up_below = 0; /* it fences for each request: see publish() */
+    }
     result = rk_slab_seed(&served->slab, rk_response_slab_offset(params), params->slab_bytes);
     if (result != 0) {
         rk_segment_finish(&served->response[0]);
@@ -151,10 +154,11 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     /* SYNC R2 release: pairs with rk_lane_ready */
     rk_store_release(&slot->sequence, position + 1);
     RK_STEP(RESPONSE_SEQUENCE);
-    if (rk_publish_due(served->client_state)) served->ring_due = true;
+    bool due = rk_publish_due(served->client_state); /* asleep, or wants a fence, which would wait for lines given up */
+    if (RK_UNLIKELY(due)) served->ring_due = true;
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
-    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, served->give_up_below);
+    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, due ? 0 : served->give_up_below);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
