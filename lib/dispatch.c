@@ -30,11 +30,6 @@ static bool bit(const uint64_t *set, uint32_t index)
     return (set[index / 64] >> (index % 64)) & 1;
 }
 
-void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
-{
-    rk_bind(s, lane, ticket);
-}
-
 /** What its worker says of requests of others, where those take long (`now_ns` is not 0 then). */
 static uint32_t rank_of(const struct rk_lane *lane, uint64_t now_ns)
 {

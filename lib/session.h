@@ -198,8 +198,6 @@ void rk_submit(struct rask *s, struct rk_ticket *ticket, uint32_t method, size_t
 void rk_dispatch(struct rask *s, struct rk_ticket *ticket);
 /** What is special about a ticket comes first: true if that was all, false if it is to go the way of the others. */
 bool rk_dispatch_special(struct rask *s, struct rk_ticket *ticket);
-/** Write and publish a ticket's request; rk_lane_load() leaves room. */
-void rk_dispatch_bind(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket);
 /** A ticket waits: open a lane if that helps. */
 void rk_dispatch_ask(struct rask *s);
 /** A lane with room: an idle one, else the least loaded, else NULL. */
