@@ -233,6 +233,15 @@ static inline void rk_lane_passed(struct rk_lane *lane, uint32_t next)
     RK_STEP(RESPONSE_PASSED);
 }
 
+/** Whom the next response has to be for. NULL: nobody, the request was taken back or was never sent. */
+__attribute__((always_inline)) static inline struct rk_ticket *rk_lane_expected(const struct rk_lane *lane,
+                                                                                struct rk_tickets *tickets)
+{
+    uint32_t index = lane->entries[lane->response_position & lane->mask].ticket;
+    if (RK_UNLIKELY(index == RK_HOLE || lane->response_position >= lane->position)) return NULL;
+    return &tickets->table[index];
+}
+
 /** The usual response: an OK that fits its slot, to a request without anything special about it whose reservation was as
  * small. The ticket it belongs to, with *length and *next read and checked; the caller copies the payload from
  * lane->next_response and says rk_lane_passed(). NULL: rk_lane_take() has to look at it. rk_lane_ready() was true. Each word
@@ -241,10 +250,8 @@ __attribute__((always_inline)) static inline struct rk_ticket *
 rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *length, uint32_t *next)
 {
     const struct rk_response_slot *slot = lane->next_response;
-    uint64_t position = lane->response_position;
-    uint32_t index = lane->entries[position & lane->mask].ticket;
-    if (RK_UNLIKELY(index == RK_HOLE || position >= lane->position)) return NULL;
-    struct rk_ticket *ticket = &tickets->table[index];
+    struct rk_ticket *ticket = rk_lane_expected(lane, tickets);
+    if (RK_UNLIKELY(ticket == NULL)) return NULL;
     uint64_t who = rk_load_relaxed((const uint64_t *)(const void *)&slot->ticket);
     uint64_t what = rk_load_relaxed((const uint64_t *)(const void *)&slot->code);
     *length = rk_response_length(who);
@@ -261,10 +268,8 @@ __attribute__((always_inline)) static inline struct rk_ticket *rk_lane_quiet(con
                                                                              struct rk_tickets *tickets, uint32_t *next)
 {
     const struct rk_response_slot *slot = lane->next_response;
-    uint64_t position = lane->response_position;
-    uint32_t index = lane->entries[position & lane->mask].ticket;
-    if (RK_UNLIKELY(index == RK_HOLE || position >= lane->position)) return NULL;
-    struct rk_ticket *ticket = &tickets->table[index];
+    struct rk_ticket *ticket = rk_lane_expected(lane, tickets);
+    if (RK_UNLIKELY(ticket == NULL)) return NULL;
     uint64_t who = rk_load_relaxed((const uint64_t *)(const void *)&slot->ticket);
     uint64_t what = rk_load_relaxed((const uint64_t *)(const void *)&slot->code);
     *next = rk_response_next(what);

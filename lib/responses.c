@@ -106,7 +106,7 @@ static inline bool over(const struct rask *s, const struct rk_lane *lane)
 }
 
 /** Usual responses, one after the other, straight from their slots to the caller's array, while it has room. Returns how
- * many. What the loop changes is in registers: it is most of what a busy pipeline does here. */
+ * many. Counted once for all of them; it is most of what a busy pipeline does here. */
 static uint32_t take_straight(struct rask *s, struct rk_lane *lane)
 {
     struct rask_completion *out = &s->sink[s->sink_count];
