@@ -201,7 +201,7 @@ const char *rk_worker_stage_name(uint32_t stage)
 {
     static const char *const names[] = {
         "starting", "checking the plugin", "loading the plugin", "in the plugin's open()", "serving", "draining",
-        "stopped",
+        "stopped",  "trying the canary",
     };
     static_assert(sizeof names / sizeof names[0] == RK_STAGE_COUNT, "one name per stage");
     return stage < RK_STAGE_COUNT ? names[stage] : "unknown";

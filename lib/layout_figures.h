@@ -14,6 +14,7 @@ enum rk_worker_stage {
     RK_STAGE_SERVING = 4,
     RK_STAGE_DRAINING = 5,
     RK_STAGE_STOPPED = 6,
+    RK_STAGE_CANARY = 7, /* after OPENING: trying the request of --canary */
     RK_STAGE_COUNT
 };
 

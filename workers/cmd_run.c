@@ -74,6 +74,7 @@ struct run {
     const char *log_level;
     const char *log_format;
     const char *restart_limit;
+    const char *canary;
     const char *user;
     struct rk_texts writable;
     uint64_t workers;
@@ -204,6 +205,7 @@ static int check(const struct run *run, struct rk_supervisor_config *config)
     if (code == RK_GO_ON) code = find_user(run->user, &config->limits.identity);
     if (code == RK_GO_ON) code = take_writable(&run->writable, &config->limits);
     if (code == RK_GO_ON) code = check_access(run, &config->access);
+    if (code == RK_GO_ON && run->canary) code = rk_canary_parse(&config->canary, run->canary);
     return code == RK_GO_ON ? check_cpus(&run->cpus) : code;
 }
 
@@ -261,6 +263,10 @@ static const struct rk_option options[] = {
      .help = "time for a worker to get ready (default 10s)",
      .duration_ns = &config.start_timeout_ns,
      .min = 1},
+    {.name = "canary",
+     .value = "METHOD[=DATA]",
+     .help = "request that a new file must handle before it serves; =@FILE",
+     .text = &run.canary},
     {.name = "drain-timeout",
      .value = "DURATION",
      .help = "time to finish when asked to end (default 5s)",
@@ -388,5 +394,7 @@ int cmd_run(int argc, char **argv)
     run.log_format = environment("RASK_LOG_FORMAT", "text");
     int code = rk_options_parse(&command, argc, argv, &arguments);
     if (code == RK_GO_ON) code = check(&run, &config);
-    return code == RK_GO_ON ? start(&run, &config) : code;
+    if (code == RK_GO_ON) code = start(&run, &config);
+    rk_canary_finish(&config.canary);
+    return code;
 }

@@ -187,6 +187,12 @@ void rk_member_bad(struct rk_member *member, const char *format, ...)
     rk_member_event(member, RK_EVENT_BAD);
 }
 
+/* Which check a start failed that ended, or did not end, by itself. */
+static enum rk_load_check check_of(uint32_t stage, enum rk_load_check otherwise)
+{
+    return stage == RK_STAGE_CANARY ? RK_LOAD_CANARY : otherwise;
+}
+
 void rk_member_timer(void *user)
 {
     struct rk_member *member = user;
@@ -202,9 +208,10 @@ void rk_member_timer(void *user)
         rk_member_event(member, RK_EVENT_KILL);
     } else if (member->policy.state == RK_WORKER_STARTING) {
         const struct rk_supervisor_config *config = member->supervisor->config;
-        rk_member_failure(member, RK_LOAD_HANG, "plugin %.200s: not ready after %.1f s, still %s; repair it, or %s",
-                          member->plugin->path, seconds(config->start_timeout_ns),
-                          rk_worker_stage_name(stage_of(member)),
+        uint32_t stage = stage_of(member);
+        rk_member_failure(member, check_of(stage, RK_LOAD_HANG),
+                          "plugin %.200s: not ready after %.1f s, still %s; repair it, or %s", member->plugin->path,
+                          seconds(config->start_timeout_ns), rk_worker_stage_name(stage),
                           config->private_fd < 0 ? "raise --start-timeout" : "wait longer for its supervisor");
         if (member->supervisor->ever_ready)
             rk_supervisor_log(member->supervisor, RASK_LOG_ERROR, member->index, "worker_killed",
@@ -230,8 +237,9 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
     else
         snprintf(how, sizeof(how), "exited with code %d", code);
     if (member->failure.check == RK_LOAD_OK)
-        rk_member_failure(member, RK_LOAD_CRASH, "plugin %.200s: its worker %s while %s; try it with `rask check`",
-                          member->plugin->path, how, rk_worker_stage_name(stage));
+        rk_member_failure(member, check_of(stage, RK_LOAD_CRASH),
+                          "plugin %.200s: its worker %s while %s; try it with `rask check`", member->plugin->path, how,
+                          rk_worker_stage_name(stage));
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
     bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready || member->late.killed;
     if (!wanted && member->role != RK_ROLE_INCOMING) member->supervisor->posts[member->index].past.deaths++;

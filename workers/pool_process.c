@@ -73,6 +73,7 @@ int rk_member_process_start(struct rk_member *member)
         .plugin_path = member->plugin->path,
         .plugin_fd = member->plugin->fd,
         .settings = config->settings,
+        .canary = member->plugin->known || !config->canary.method ? NULL : &config->canary,
         .caller_timeout_ns = config->caller_timeout_ns,
         .limits = &config->limits,
         .chance = rk_chance(supervisor),

@@ -7,6 +7,7 @@
  * plugin prints goes to standard error: standard output belongs to the supervisor's one line. */
 #include "spawn.h"
 #include "bell.h"
+#include "canary.h"
 #include "control.h"
 #include "crash.h"
 #include "exit_codes.h"
@@ -156,7 +157,7 @@ static int send_ready(int socket, const struct rask_plugin *plugin, bool membarr
     return rk_control_send(socket, &message, NULL, 0);
 }
 
-/* Checking, loading, opening. Returns the plugin, or ends the process with the check that failed. */
+/* Checking, loading, opening, the canary. Returns the plugin, or ends the process with the check that failed. */
 static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct rk_spawn_config *config, int socket)
 {
     struct rk_load_error error = {.check = RK_LOAD_OK};
@@ -176,6 +177,7 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
                  config->plugin_path, result);
         fail(socket, &error);
     }
+    if (config->canary && rk_canary_try(config->canary, worker, &error) < 0) fail(socket, &error);
     return plugin;
 }
 

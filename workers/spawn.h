@@ -12,6 +12,8 @@
 
 #define RK_CPU_ANY (-1)
 
+struct rk_canary;
+
 struct rk_spawn_config {
     uint32_t index;
     uint32_t generation;
@@ -21,8 +23,9 @@ struct rk_spawn_config {
     int control_word_fd;
     int crash_fd; /* see crash.h; -1: none */
     uint64_t crash_payload_bytes;
-    const char *plugin_path; /* for messages */
-    int plugin_fd;           /* its copy */
+    const char *plugin_path;        /* for messages */
+    int plugin_fd;                  /* its copy */
+    const struct rk_canary *canary; /* to be tried first; NULL: none */
     const struct rk_worker_limits *limits;
     uint64_t caller_timeout_ns;
     uint32_t chance; /* for the jitter of a limit */

@@ -5,6 +5,7 @@
 #define RK_SUPERVISOR_H
 
 #include "access.h"
+#include "canary.h"
 #include "crash.h"
 #include "log.h"
 #include "policy.h"
@@ -32,6 +33,7 @@ struct rk_supervisor_config {
     int log_level; /* enum rask_log_level: the last one that is shown */
     enum rk_log_format log_format;
     struct rk_crash_config crash;
+    struct rk_canary canary; /* tried in the first worker of every generation */
     struct rk_restart_limit restart_limit;
     struct rk_worker_limits limits;
     struct rk_access access;
