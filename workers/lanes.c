@@ -317,6 +317,7 @@ static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t sess
 {
     if (member->late.killed && member->late.session == session) return RK_GONE_LATE;
     if (member->supervisor->config->poison_ttl_ns == 0) return RK_GONE_KILLED; /* nobody is to conclude anything */
+    if (member->out_of_memory) return RK_GONE_CRASHED;                         /* SIGKILL, but not from anybody else */
     bool outside = signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
     return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
 }

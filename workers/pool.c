@@ -228,12 +228,20 @@ void rk_member_hung_up(struct rk_member *member)
     start_timer(member, HUNG_UP_NS);
 }
 
+/* Did the kernel kill it for its memory? We send the same signal. */
+static bool ran_out_of_memory(struct rk_member *member, int signal)
+{
+    if (signal != SIGKILL || member->policy.state == RK_WORKER_KILLED || member->late.killed) return false;
+    return rk_oom_struck(&member->supervisor->oom, rask_now_ns());
+}
+
 /* One line about a death that was not asked for. */
 static void report_death(struct rk_member *member, int signal, int code, uint32_t stage)
 {
     char how[96], text[64];
     if (signal != 0)
-        snprintf(how, sizeof(how), "died of %s", rk_signal_text(signal, text, sizeof(text)));
+        snprintf(how, sizeof(how), "died of %s%s", rk_signal_text(signal, text, sizeof(text)),
+                 member->out_of_memory ? ", because memory ran out," : "");
     else
         snprintf(how, sizeof(how), "exited with code %d", code);
     if (member->failure.check == RK_LOAD_OK)
@@ -275,6 +283,7 @@ bool rk_member_reap(struct rk_member *member)
     int code = info.si_code == CLD_EXITED ? info.si_status : 0;
     uint32_t stage = stage_of(member);
     struct rk_crash_job crash;
+    member->out_of_memory = ran_out_of_memory(member, signal);
     report_death(member, signal, code, stage);
     report_rescues(member);
     rk_crash_note(member, signal, code, &crash);

@@ -313,6 +313,7 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
                      supervisor->config->engine == RK_ENGINE_AUTO && !getenv("RASK_ENGINE");
     if (fell_back && supervisor->config->private_fd < 0)
         rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "engine", "engine: %s", why);
+    rk_oom_init(&supervisor->oom);
     result = take_signals(supervisor);
     if (result == 0) result = rk_board_create(supervisor);
     if (result == 0) result = rk_pool_create(supervisor);

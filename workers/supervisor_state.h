@@ -19,6 +19,7 @@
 #include "listen.h"
 #include "loader.h"
 #include "log.h"
+#include "oom.h"
 #include "peer.h"
 #include "poison_table.h"
 #include "policy.h"
@@ -91,6 +92,7 @@ struct rk_member {
     int crash_fd;                         /* what it writes when it crashes (crash.h); -1: none */
     char crash_file[RK_CRASH_FILE_BYTES]; /* where its last death is written; empty: nowhere */
     uint32_t crash_session;               /* whose request it died of */
+    bool out_of_memory;                   /* the kernel killed it for its memory */
 };
 
 struct rk_post {
@@ -203,6 +205,7 @@ struct rk_supervisor {
     struct rk_reload reload;
     struct rk_timer late_timer;
     struct rk_poison_table poisons;
+    struct rk_oom oom;
     struct rk_timer poison_timer;
     struct rk_timer recycle_timer;
     uint64_t recycle_not_before_ns;

@@ -5,10 +5,14 @@
 #include <fcntl.h>
 #include <rask/plugin.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#define HOG_STEP_BYTES (1u << 20)
+#define HOG_STEPS_MAX 1024u
 
 static struct ledger *ledger;
 
@@ -112,6 +116,20 @@ static int large(struct rask_call *call)
     return rask_reply(call, request.argument);
 }
 
+/** Takes memory until the kernel ends it, or there is as much as nobody expected. */
+static int hog(struct rask_call *call)
+{
+    struct ledger_request request;
+    int error = enter(call, &request);
+    if (error) return error;
+    for (unsigned i = 0; i < HOG_STEPS_MAX; i++) {
+        char *more = malloc(HOG_STEP_BYTES);
+        if (!more) return ENOMEM;
+        memset(more, 1, HOG_STEP_BYTES);
+    }
+    return EOVERFLOW;
+}
+
 static int open_plugin(const struct rask_host *host, void **state)
 {
     (void)state;
@@ -141,6 +159,7 @@ static const struct rask_method methods[] = {
     {.name = "spin", .handle = spin, .summary = "never answers, and uses a processor"},
     {.name = "ordered", .handle = ordered, .summary = "fails after one with the same argument and a higher number"},
     {.name = "large", .handle = large, .summary = "answers with that many bytes"},
+    {.name = "hog", .handle = hog, .summary = "takes memory until it is killed for it"},
 };
 static const char *const keys[] = {"ledger", NULL};
 
