@@ -7,6 +7,7 @@
  * client that is let go keeps its socket for a moment, so that it can read why. */
 #include "clock.h"
 #include "error.h"
+#include "poison_messages.h"
 #include "supervisor_state.h"
 #include <errno.h>
 #include <rask/version.h>

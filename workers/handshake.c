@@ -3,6 +3,7 @@
  * share memory. A refusal says what each side has. */
 #include "bell.h"
 #include "error.h"
+#include "poison_messages.h"
 #include "reactor_crowd.h"
 #include "supervisor_state.h"
 #include <errno.h>

@@ -10,7 +10,6 @@
 #include "supervisor_state.h"
 #include <errno.h>
 #include <rask/client.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -312,14 +311,12 @@ void rk_lanes_serve(struct rk_member *member)
     }
 }
 
-/* What the client may conclude about the request the worker was in; some signals only others send. */
-static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session, int signal)
+/* What the client may conclude about the request the worker was in. */
+static enum rk_gone_cause cause_of(const struct rk_member *member, uint32_t session)
 {
     if (member->late.killed && member->late.session == session) return RK_GONE_LATE;
     if (member->supervisor->config->poison_ttl_ns == 0) return RK_GONE_KILLED; /* nobody is to conclude anything */
-    if (member->out_of_memory) return RK_GONE_CRASHED;                         /* SIGKILL, but not from anybody else */
-    bool outside = signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
-    return outside ? RK_GONE_KILLED : RK_GONE_CRASHED;
+    return member->killed ? RK_GONE_KILLED : RK_GONE_CRASHED;
 }
 
 static bool is_of(const struct rk_place *place, const struct rk_member *member)
@@ -337,7 +334,7 @@ static void tell_gone(struct rk_client *client, const struct rk_member *member,
     for (uint32_t lane = 0; lane < client->params.lanes; lane++) {
         if (!is_of(&client->place[lane], member)) continue;
         struct rk_message_lane_gone message = *death;
-        message.cause = cause_of(member, client->session, death->signal);
+        message.cause = cause_of(member, client->session);
         if (client->session == member->crash_session)
             memcpy(message.crash_file, member->crash_file, sizeof(message.crash_file));
         send_gone(client, lane, &message);

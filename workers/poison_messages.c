@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deaths that clients report, and what their user's sessions and administrators are told; the table is in poison_table.h. */
+#include "poison_messages.h"
 #include "clock.h"
 #include "error.h"
 #include "supervisor_state.h"

@@ -228,11 +228,13 @@ void rk_member_hung_up(struct rk_member *member)
     start_timer(member, HUNG_UP_NS);
 }
 
-/* Did the kernel kill it for its memory? We send the same signal. */
-static bool ran_out_of_memory(struct rk_member *member, int signal)
+/* Was it by itself? Some signals only others send; SIGKILL is ours, or anybody's, or the kernel's for its memory. */
+static void note_killer(struct rk_member *member, int signal)
 {
-    if (signal != SIGKILL || member->policy.state == RK_WORKER_KILLED || member->late.killed) return false;
-    return rk_oom_struck(&member->supervisor->oom, rask_now_ns());
+    bool ours = member->policy.state == RK_WORKER_KILLED || member->late.killed;
+    member->out_of_memory = signal == SIGKILL && !ours && rk_oom_struck(&member->supervisor->oom, rask_now_ns());
+    member->killed =
+        (signal == SIGKILL && !member->out_of_memory) || signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
 }
 
 /* One line about a death that was not asked for. */
@@ -283,7 +285,7 @@ bool rk_member_reap(struct rk_member *member)
     int code = info.si_code == CLD_EXITED ? info.si_status : 0;
     uint32_t stage = stage_of(member);
     struct rk_crash_job crash;
-    member->out_of_memory = ran_out_of_memory(member, signal);
+    note_killer(member, signal);
     report_death(member, signal, code, stage);
     report_rescues(member);
     rk_crash_note(member, signal, code, &crash);

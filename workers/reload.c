@@ -5,6 +5,7 @@
 #include "error.h"
 #include "exit_codes.h"
 #include "notify.h"
+#include "poison_messages.h"
 #include "supervisor_state.h"
 #include <stdio.h>
 #include <stdlib.h>

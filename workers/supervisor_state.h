@@ -92,7 +92,8 @@ struct rk_member {
     int crash_fd;                         /* what it writes when it crashes (crash.h); -1: none */
     char crash_file[RK_CRASH_FILE_BYTES]; /* where its last death is written; empty: nowhere */
     uint32_t crash_session;               /* whose request it died of */
-    bool out_of_memory;                   /* the kernel killed it for its memory */
+    bool out_of_memory;                   /* the kernel ended it for its memory */
+    bool killed;                          /* others ended it */
 };
 
 struct rk_post {
@@ -368,16 +369,6 @@ struct rk_client *rk_client_find(struct rk_supervisor *supervisor, uint32_t sess
 void rk_client_hello(struct rk_client *client, const struct rk_message_hello *hello);
 void rk_client_welcome(struct rk_client *client);
 void rk_client_attach(struct rk_client *client, const int fds[2]);
-
-/* poison_messages.c */
-/** A newcomer learns what not to send, before ATTACHED. */
-void rk_poison_welcome(struct rk_client *client);
-/** A client reports what a worker died of. 0, or -EPROTO with the reason in rask_last_error(). */
-int rk_poison_told(struct rk_client *client, const struct rk_message_death *message);
-/** Another plugin file: what killed the old one may be served by the new one. */
-void rk_poison_forget(struct rk_supervisor *supervisor);
-/** POISON instead of HELLO. */
-void rk_poison_command(struct rk_client *client, const struct rk_message_poison *message);
 
 /* lanes.c: requests of an attached client. 0, or the reason to end it in rask_last_error(): -EPROTO it broke the rules,
  * -ENOMEM, -EMFILE the supervisor is out of descriptors, -EDQUOT the user's share is used up. They take descriptors over. */
