@@ -53,7 +53,7 @@ static int parse(struct rk_busy_command *bench, int argc, char **argv)
         RK_OPTION_WAIT(&bench->target),
         {.name = "barrier",
          .value = "KIND",
-         .help = "light (default), or fence: a full fence per message on both sides",
+         .help = "light (default); fence: as where membarrier is missing; fence-only: a full fence per message",
          .text = &bench->barrier},
         {.name = "pin", .value = "CLIENT,WORKER...", .help = "processors to use", .cpus = &bench->pin},
         {.name = "json", .help = "one line of JSON", .flag = &bench->json},
@@ -112,11 +112,11 @@ static int check_pinning(struct rk_busy_command *bench)
 static int check_barrier(const struct rk_busy_command *bench)
 {
     if (bench->barrier == NULL) return RK_GO_ON;
-    bool fence = strcmp(bench->barrier, "fence") == 0;
+    bool fence = strcmp(bench->barrier, "fence") == 0 || strcmp(bench->barrier, "fence-only") == 0;
     if (!fence && strcmp(bench->barrier, "light") != 0)
-        return rk_usage_error("--barrier: \"%s\" is none: use light or fence", bench->barrier);
+        return rk_usage_error("--barrier: \"%s\" is none: use light, fence or fence-only", bench->barrier);
     if (fence)
-        setenv("RASK_BARRIER", "fence", 1);
+        setenv("RASK_BARRIER", bench->barrier, 1);
     else
         unsetenv("RASK_BARRIER");
     return RK_GO_ON;

@@ -22,7 +22,7 @@ struct rk_busy_command {
     uint64_t count;       /* 0: not said */
     struct rk_cpu_list pin;
     const char *hgrm, *csv, *plot; /* files for the distribution of latencies, or NULL */
-    const char *barrier;           /* light or fence; NULL: as the environment says */
+    const char *barrier;           /* light, fence or fence-only; NULL: as the environment says */
     bool json;
     /* From here on: what the run needs. */
     char pin_workers[4096];

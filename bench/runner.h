@@ -99,8 +99,8 @@ struct rk_runner_plan {
     uint32_t workers;
     uint32_t sessions;
     uint32_t in_flight;
-    bool fenced;    /* a full fence per message */
-    int client_cpu; /* -1: not pinned */
+    const char *barrier; /* RASK_BARRIER; NULL: as rask has it */
+    int client_cpu;      /* -1: not pinned */
     int worker_cpu;
     bool spread_workers; /* not on worker_cpu, but on all processors that can be used except the client's */
     /* Kinds of `rask bench peers` (wire.h). */

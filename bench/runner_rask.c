@@ -48,8 +48,8 @@ static int open_sessions(struct rk_runner_rask *self, const struct rk_runner_pla
     struct rk_target target = {.plugin = METHOD, .workers = plan->workers, .wait_mode = plan->wait_mode};
     snprintf(worker_cpu, sizeof worker_cpu, "%d", plan->worker_cpu);
     if (plan->worker_cpu >= 0) target.pin_workers = worker_cpu;
-    if (plan->fenced)
-        setenv("RASK_BARRIER", "fence", 1);
+    if (plan->barrier)
+        setenv("RASK_BARRIER", plan->barrier, 1);
     else
         unsetenv("RASK_BARRIER");
     for (uint32_t i = 0; i < plan->sessions; i++) {

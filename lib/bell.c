@@ -18,10 +18,20 @@
 static bool registered;
 static _Thread_local struct rk_bell_batch *collecting;
 
+static bool wanted(const char *barrier)
+{
+    const char *wish = getenv("RASK_BARRIER");
+    return wish != NULL && strcmp(wish, barrier) == 0;
+}
+
+bool rk_fence_only(void)
+{
+    return wanted("fence-only");
+}
+
 bool rk_fence_wanted(void)
 {
-    const char *wanted = getenv("RASK_BARRIER");
-    return wanted != NULL && strcmp(wanted, "fence") == 0;
+    return wanted("fence") || rk_fence_only();
 }
 
 static void register_once(void)

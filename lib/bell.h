@@ -48,8 +48,11 @@
  * process must ask for FENCED). RASK_BARRIER=fence in the environment forces false. */
 bool rk_membarrier_register(void);
 
-/** Does RASK_BARRIER=fence ask for it? */
+/** Does RASK_BARRIER=fence or fence-only ask for it? */
 bool rk_fence_wanted(void);
+
+/** Is it fence-only: fences, and everything else as if there were none? For comparison: what a fence per message costs. */
+bool rk_fence_only(void);
 
 /** Full barrier on every running registered thread of the machine (membarrier GLOBAL_EXPEDITED), and here. */
 void rk_heavy_barrier(void);

@@ -79,7 +79,10 @@ int rask_info(const struct rask *s, struct rask_info *info)
     memcpy(info->plugin, s->plugin, sizeof info->plugin);
     memcpy(info->plugin_version, s->plugin_version, sizeof info->plugin_version);
     memcpy(info->engine, s->engine, sizeof info->engine);
-    const char *barrier = s->fenced ? "fence" : s->nap.fenced ? "fence (parks)" : "membarrier";
+    const char *barrier = rk_fence_only() ? "fence-only"
+                          : s->fenced     ? "fence"
+                          : s->nap.fenced ? "fence (parks)"
+                                          : "membarrier";
     snprintf(info->barrier, sizeof info->barrier, "%s", barrier);
     return 0;
 }

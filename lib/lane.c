@@ -19,6 +19,7 @@ static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_requ
     return (struct rk_lane){
         .mask = slots - 1,
         .give_up_below = rk_slots_give_up_below(slots - 1),
+        .give_up_due = rk_fence_only() ? rk_slots_give_up_below(slots - 1) : 0,
         .index = (uint16_t)index,
         .requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES),
         .worker_bell = bell,

@@ -76,6 +76,7 @@ struct rk_lane {
     uint64_t rung;          /* for which of its sleeps it was rung */
     uint32_t holes;         /* retracted requests that the worker has not passed yet */
     uint32_t give_up_below; /* rk_slots_prepare() */
+    uint32_t give_up_due;   /* the same where the peer is to be rung, or wants a fence */
     struct rk_run run;
     /* Cold. */
     struct rk_lane_request *page;
@@ -192,7 +193,7 @@ __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
     ticket->lane = lane->index;
     RK_STEP(REQUEST_NOTED);
-    if (apart) rk_slots_prepare(lane->requests, at, load, lane->mask, due ? 0 : lane->give_up_below);
+    if (apart) rk_slots_prepare(lane->requests, at, load, lane->mask, due ? lane->give_up_due : lane->give_up_below);
 }
 
 /** Is a response there? One load of the worker's line. */

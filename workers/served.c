@@ -25,6 +25,7 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     served->snapshot = (message->flags & RK_PEER_SNAPSHOT) != 0;
     served->mask = message->params.ring_slots - 1;
     served->give_up_below = rk_slots_give_up_below(served->mask);
+    served->give_up_due = rk_fence_only() ? served->give_up_below : 0;
     served->bell.fd = -1;
     for (uint32_t i = 0; i < RK_SEGMENTS_MAX; i++) {
         served->request[i] = (struct rk_segment)RK_SEGMENT_INIT;
@@ -84,7 +85,7 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->response_bytes = params->slab_bytes;
     if (fenced) {
         rk_store_relaxed(&served->response_header->worker.state, RK_WAITER_FENCED);
-        served->give_up_below = 0; /* it fences for each request: see publish() */
+        served->give_up_below = served->give_up_due; /* it fences for each request: see publish() */
     }
     result = rk_slab_seed(&served->slab, rk_response_slab_offset(params), params->slab_bytes);
     if (result != 0) {
@@ -158,7 +159,7 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     if (RK_UNLIKELY(due)) served->ring_due = true;
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
-    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, due ? 0 : served->give_up_below);
+    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, due ? served->give_up_due : served->give_up_below);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)

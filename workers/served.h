@@ -36,6 +36,7 @@ struct rk_served {
     bool ring_due;          /* a response was published while the client may sleep */
     bool apart;             /* the client runs at the same time, elsewhere */
     uint32_t give_up_below; /* rk_slots_prepare() */
+    uint32_t give_up_due;   /* the same where the client is to be rung, or wants a fence */
     struct rk_run run;
     const struct rk_lane_request *lane_page;
     const uint64_t *client_state; /* rk_waiter.state of the client */
