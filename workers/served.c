@@ -159,7 +159,8 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     if (RK_UNLIKELY(due)) served->ring_due = true;
     served->slot = next;
     RK_STEP(RESPONSE_NOTED);
-    if (served->apart) rk_slots_prepare(served->responses, at, load, served->mask, due ? served->give_up_due : served->give_up_below);
+    if (served->apart)
+        rk_slots_prepare(served->responses, at, load, served->mask, due ? served->give_up_due : served->give_up_below);
 }
 
 void rk_served_refuse(struct rk_served *served, const struct rk_handling *handling, uint32_t status)
