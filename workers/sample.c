@@ -101,6 +101,7 @@ int rk_worker_sample(struct rk_worker *worker)
 uint64_t rk_worker_woke(struct rk_worker *worker)
 {
     uint64_t now_ns = rask_now_ns();
+    worker->woke_ns = now_ns;
     rk_store_relaxed(&worker->page->woke_ns, now_ns);
     /* SYNC R9 release: pairs with rk_stats_look; whoever sees the epoch sees the time */
     rk_store_release(&worker->page->woke_epoch, worker->epoch);

@@ -25,6 +25,8 @@
 /** The bell of a sleeping client is held back at most this long, and only where requests take less than that. */
 #define HOLD_NS 20000u
 #define HOLD_SERVICE_NS 5000u
+/** A worker of one session that woke up twice within this time sleeps on that session's bell alone first, for as long. */
+#define BRISK_NS 4000000u
 #define EXIT_FORKED 125
 #define SNAPSHOT_BYTES_MIN 4096u
 
@@ -249,9 +251,16 @@ static uint32_t announce(struct rk_worker *worker, bool *heavy)
 }
 
 /** One system call for the supervisor's word, every session's bell and the time limit. The limit is set once per RESCUE_NS
- * and not per sleep, so that falling asleep needs no clock. */
+ * and not per sleep, so that falling asleep needs no clock.
+ *
+ * A sleep on one word costs the kernel a quarter less than one on two, of which this process may not write the first. So where
+ * the next request is likely to come soon, the supervisor's messages wait for it, or for BRISK_NS. */
 static int sleep_on(struct rk_worker *worker, uint32_t count)
 {
+    if (count == 2 && worker->brisk) {
+        int result = rk_bell_wait(&worker->words[1], 1, worker->woke_ns + BRISK_NS);
+        if (result != -ETIMEDOUT) return result;
+    }
     if (worker->rescue_ns == 0) worker->rescue_ns = rk_deadline_after(RESCUE_NS);
     int result = count <= RK_WAIT_WORDS_MAX ? rk_bell_wait(worker->words, count, worker->rescue_ns)
                                             : rk_crowd_wait(worker->crowd, worker->words, count, worker->rescue_ns);
@@ -281,7 +290,8 @@ static void park(struct rk_worker *worker, bool first)
         uint64_t start_ns = first && rk_ladder_times(&worker->ladder) ? rask_now_ns() : 0;
         before_sleep(worker);
         int result = sleep_on(worker, count);
-        uint64_t woke_ns = rk_worker_woke(worker);
+        uint64_t woke_before_ns = worker->woke_ns, woke_ns = rk_worker_woke(worker);
+        worker->brisk = woke_ns - woke_before_ns < BRISK_NS;
         if (first) rk_ladder_slept(&worker->ladder, start_ns != 0 ? woke_ns - start_ns : 0);
         if (result == -ETIMEDOUT) look_after_timeout(worker, count);
     }

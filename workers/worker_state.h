@@ -32,6 +32,8 @@ struct rk_worker {
     uint64_t spent_epoch;                         /* from here on it wants to be replaced */
     struct rk_ladder ladder;
     struct rk_nap nap;
+    uint64_t woke_ns;          /* when it last woke up */
+    bool brisk;                /* it woke up twice in a short time */
     uint64_t rescue_ns;        /* when the next bounded sleep ends at the latest; 0: not set yet */
     struct rk_segment control; /* the supervisor's word, read-only */
     const uint32_t *control_word;

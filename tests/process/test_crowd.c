@@ -69,9 +69,43 @@ static void test_more_sessions_than_words_of_one_wait(void **state)
     kit_stop(&server);
 }
 
+static void call(struct rask *s)
+{
+    struct rask_completion completion;
+    assert_int_equal(rask_call(s, 0, "wake", 4, 5 * KIT_S, &completion), 0);
+    rask_release(s, &completion);
+}
+
+/* A worker that sleeps for its only client hears of another one soon, and not when it looks by itself, 2 s later. */
+static void test_newcomer_is_heard_beside_a_brisk_client(void **state)
+{
+    (void)state;
+    const struct rask_options options = small();
+    struct rask *brisk, *newcomer;
+    kit_start(&server, "--plugin", "echo", "--wait", "park", NULL);
+    assert_int_equal(rask_connect(&brisk, server.socket, &options), 0);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned i = 0; i < 50; i++) call(brisk);
+        uint64_t start_ns = rask_now_ns();
+        assert_int_equal(rask_connect(&newcomer, server.socket, &options), 0);
+        call(newcomer); /* its lane is opened by a message of the supervisor's */
+        if (!kit_sanitized) assert_in_range(rask_now_ns() - start_ns, 0, 1000 * KIT_MS);
+        rask_close(newcomer);
+    }
+    struct rask_info info = {.size = sizeof(info)};
+    assert_int_equal(rask_info(brisk, &info), 0);
+    assert_int_equal(info.rescues, 0);
+    rask_close(brisk);
+    assert_null(strstr(kit_log(&server), "rescued"));
+    kit_stop(&server);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {KIT_TEST(test_more_sessions_than_words_of_one_wait)};
+    const struct CMUnitTest tests[] = {
+        KIT_TEST(test_more_sessions_than_words_of_one_wait),
+        KIT_TEST(test_newcomer_is_heard_beside_a_brisk_client),
+    };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
