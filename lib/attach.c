@@ -109,6 +109,24 @@ static int read_methods(struct rask *s)
     return 0;
 }
 
+/** All of them or none: lanes that are there are closed some time, so they are never there half made. */
+static int make_lanes(struct rask *s)
+{
+    const struct rk_params *params = &s->params;
+    size_t private_bytes = rk_lane_private_bytes(params);
+    struct rk_lane *lanes = aligned_alloc(_Alignof(struct rk_lane), params->lanes * sizeof *lanes);
+    s->open_lanes = calloc(params->lanes, sizeof *s->open_lanes);
+    s->lane_memory = malloc(params->lanes * private_bytes);
+    if (lanes == NULL || s->open_lanes == NULL || s->lane_memory == NULL) {
+        free(lanes);
+        return rk_error(-ENOMEM, "out of memory for %u lanes", params->lanes);
+    }
+    for (uint32_t i = 0; i < params->lanes; i++)
+        rk_lane_init(&lanes[i], i, params, s->request[0].base, s->bell.base, s->lane_memory + i * private_bytes);
+    s->lanes = lanes;
+    return 0;
+}
+
 /** Segments, lanes and slab, now that the number of lanes is known. */
 static int make_arena(struct rask *s)
 {
@@ -116,12 +134,8 @@ static int make_arena(struct rask *s)
     int result = rk_segment_create(&s->request[0], RK_SEGMENT_REQUEST, rk_request_segment_bytes(params));
     if (result == 0) result = rk_segment_create(&s->bell, RK_SEGMENT_BELL, rk_bell_segment_bytes(params));
     if (result == 0) result = rk_slab_seed(&s->slab, rk_request_slab_offset(params), params->slab_bytes);
+    if (result == 0) result = make_lanes(s);
     if (result != 0) return result;
-    s->lanes = aligned_alloc(_Alignof(struct rk_lane), params->lanes * sizeof *s->lanes);
-    s->open_lanes = calloc(params->lanes, sizeof *s->open_lanes);
-    s->lane_memory = malloc(params->lanes * rk_lane_private_bytes(params));
-    if (s->lanes == NULL || s->open_lanes == NULL || s->lane_memory == NULL)
-        return rk_error(-ENOMEM, "out of memory for %u lanes", params->lanes);
     struct rk_bell_page *bells = s->bell.base;
     s->client_bell = &bells->client.word;
     s->control_word = &((const struct rk_control_page *)s->control.base)->word;
@@ -130,9 +144,6 @@ static int make_arena(struct rask *s)
     if (s->fenced) rk_store_release(&s->header->client.state, RK_WAITER_FENCED);
     s->request_segments = 1;
     s->request_bytes = params->slab_bytes;
-    for (uint32_t i = 0; i < params->lanes; i++)
-        rk_lane_init(&s->lanes[i], i, params, s->request[0].base, bells,
-                     s->lane_memory + i * rk_lane_private_bytes(params));
     return 0;
 }
 

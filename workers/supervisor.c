@@ -379,7 +379,7 @@ static int supervise(struct rk_supervisor *supervisor)
 int rk_supervisor_run(const struct rk_supervisor_config *config)
 {
     struct rk_supervisor *supervisor = calloc(1, sizeof(*supervisor));
-    if (!supervisor) return RK_EXIT_UNAVAILABLE;
+    if (!supervisor) return rk_fail(-ENOMEM);
     supervisor->config = config;
     supervisor->listener = (struct rk_listener)RK_LISTENER_INIT;
     supervisor->board = (struct rk_segment)RK_SEGMENT_INIT;
