@@ -4,9 +4,13 @@
  * two sessions beside it, one of them of a third user, see no error. */
 #include "stranger.h"
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 static struct kit_server server;
 static struct kit_ledger ledger;
@@ -57,6 +61,9 @@ static void see_that_all_is_well(void)
     assert_int_equal(workers_now(now), 2);
     assert_memory_equal(now, workers, 2 * sizeof(pid_t));
     assert_int_equal(kill(third, 0), 0);
+    struct rask_info info = {.size = sizeof(info)};
+    assert_int_equal(rask_info(neighbour, &info), 0);
+    assert_int_equal(info.rescues, 0);
 }
 
 static unsigned descriptors_of_all(void)
@@ -257,6 +264,47 @@ static void test_scribbling_over_its_own_memory_hurts_only_itself(void **state)
     attack(scribble_over_everything);
 }
 
+/** Everything that the kernel lets it do with the words that workers sleep on: wakes without end, sleepers sent elsewhere, waits of
+ * its own in between. */
+static void abuse(uint32_t *word, uint32_t *elsewhere, uint64_t choice)
+{
+    const struct timespec moment = {.tv_nsec = 100000};
+    uint32_t now = __atomic_load_n(word, __ATOMIC_RELAXED);
+    void *many = (void *)(intptr_t)INT_MAX; /* how many are sent elsewhere */
+    if (choice == 0) rk_bell_ring(word);
+    if (choice == 1) syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    if (choice == 2) syscall(SYS_futex, word, FUTEX_REQUEUE, 0, many, elsewhere, 0);
+    if (choice == 3) syscall(SYS_futex, word, FUTEX_CMP_REQUEUE, 1, many, elsewhere, now);
+    if (choice == 4) syscall(SYS_futex, word, FUTEX_WAIT, now, &moment, NULL, 0);
+    if (choice == 5)
+        syscall(SYS_futex, elsewhere, FUTEX_WAKE_OP, 1, many, word, FUTEX_OP(FUTEX_OP_SET, 7, FUTEX_OP_CMP_NE, 7));
+    if (choice == 6) syscall(SYS_futex, word, FUTEX_LOCK_PI, 0, &moment, NULL, 0);
+}
+
+static int abuse_bells(uint64_t seed)
+{
+    struct raw raw = RAW_INIT;
+    uint64_t end_ns = rask_now_ns() + 1500 * KIT_MS;
+    if (!raw_attach(&raw, server.socket)) return 1;
+    for (uint32_t lane = 0; lane < 2; lane++)
+        if (raw_send_lane(&raw, RK_OPEN_LANE, lane, lane) != 0) return 2;
+    if (!raw_expect(&raw, RK_LANE)) return 3;
+    raw_send(&raw, RK_ACK, NULL, 0);
+    struct rk_bell_page *page = raw.bell.base;
+    while (rask_now_ns() < end_ns)
+        for (unsigned i = 0; i < 100; i++)
+            abuse(&page->lane[kit_random(&seed, 2)].word, &page->client.word, kit_random(&seed, 7));
+    raw_close(&raw);
+    return 0;
+}
+
+static void test_abuse_of_bells_hurts_only_itself(void **state)
+{
+    (void)state;
+    NEEDS_ROOT();
+    attack(abuse_bells);
+}
+
 /* ---- floods and ends at any moment (faults 4, 10, 25) ----------------------------------------------------------------- */
 
 static int send_anything(struct raw *raw, uint64_t *seed)
@@ -362,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_wrong_descriptors_are_refused_in_words),
         KIT_TEST(test_scribbling_over_its_own_memory_hurts_only_itself),
+        KIT_TEST(test_abuse_of_bells_hurts_only_itself),
         KIT_TEST(test_flood_of_messages_hurts_only_itself),
         KIT_TEST(test_ends_at_every_step_leave_nothing),
         KIT_TEST(test_stranger_may_not_hand_connections_over),
