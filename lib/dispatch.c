@@ -201,10 +201,11 @@ void rk_dispatch_backlog(struct rask *s)
     if (s->backlog.count > 0) rk_dispatch_open_lane(s, false);
 }
 
-/** Could one more lane take requests? */
-static bool has_room(const struct rask *s)
+/** Could one more lane take requests? `impatient`: one that still opens counts for nothing, as its worker may be inside a request
+ * for as long as that takes. */
+static bool has_room(const struct rask *s, bool impatient)
 {
-    uint32_t count = s->opening;
+    uint32_t count = impatient ? 0 : s->opening;
     for (uint32_t i = 0; i < s->open_count; i++) count += rk_lane_moves(&s->lanes[s->open_lanes[i]]);
     return count < s->spread.lanes;
 }
@@ -234,7 +235,7 @@ static bool open_lane_to(struct rask *s, uint32_t worker)
 
 bool rk_dispatch_open_lane(struct rask *s, bool impatient)
 {
-    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down || !has_room(s)) return false;
+    if ((s->opening > 0 && !impatient) || !s->connected || s->shutting_down || !has_room(s, impatient)) return false;
     for (uint32_t i = 0; i < s->workers; i++) {
         uint32_t candidate = (s->first_worker + i) % s->workers;
         if (wants_lane(s, candidate)) return open_lane_to(s, candidate);
@@ -348,7 +349,7 @@ void rk_dispatch_rebalance(struct rask *s, uint64_t now_ns)
     const struct rk_lane *next = rk_dispatch_choose(s);
     bool idle = next != NULL && rk_lane_load(next) == 0;
     bool behind;
-    struct rk_lane *slow = slow_lane(s, idle || has_room(s), first_look, &behind);
+    struct rk_lane *slow = slow_lane(s, idle || has_room(s, false), first_look, &behind);
     bool theirs = !behind && s->spread.window == UINT32_MAX; /* quick requests of others are before ours */
     if (first_look) s->move_pause_ns = theirs && s->backlog.count == 0 ? MOVE_PAUSE_NS_OUTSIDE : MOVE_PAUSE_NS_MIN;
     s->next_move_ns = now_ns + s->move_pause_ns;

@@ -83,6 +83,30 @@ static void test_hung_worker_costs_its_own_request_only(void **state)
     stop(s);
 }
 
+/* Sessions that use one lane only (--pin 0: one worker runs at a time) and have it with a worker that does not come round to it. */
+static void test_newcomers_are_served_beside_hung_workers(void **state)
+{
+    (void)state;
+    enum { HUNG = 2 };
+    uint64_t ticket[HUNG];
+    kit_ledger_open(&ledger);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--workers", "3", "--pin", "0", NULL);
+    struct rask *s = kit_connect(&server, NULL);
+    for (unsigned i = 0; i < HUNG; i++) {
+        ticket[i] = running(s, "stoppable", 30000, 0);
+        struct rask *other = kit_connect(&server, NULL);
+        uint64_t start_ns = rask_now_ns();
+        kit_call_ok(other, &ledger, 8);
+        assert_true(rask_now_ns() - start_ns < SLACK * 300 * KIT_MS);
+        rask_close(other);
+    }
+    for (unsigned i = 0; i < HUNG; i++) {
+        assert_int_equal(rask_cancel(s, ticket[i]), 0);
+        kit_expect(s, &ledger, ticket[i], RASK_ABORTED, RASK_EXECUTED_MAYBE);
+    }
+    stop(s);
+}
+
 static void test_request_timeout_caps_every_request(void **state)
 {
     (void)state;
@@ -214,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_hung_handler_ends_after_its_grace),
         KIT_TEST(test_hung_worker_costs_its_own_request_only),
+        KIT_TEST(test_newcomers_are_served_beside_hung_workers),
         KIT_TEST(test_request_timeout_caps_every_request),
         KIT_TEST(test_cancelled_handler_has_a_grace),
         KIT_TEST(test_next_request_is_never_killed),
