@@ -5,7 +5,9 @@
 #include "sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -33,6 +35,7 @@ static const int refused[] = {
     SCMP_SYS(execve),
     SCMP_SYS(execveat), /* programs */
     SCMP_SYS(socket),
+    SCMP_SYS(socketpair), /* one of datagrams sends to every address */
     SCMP_SYS(connect),
     SCMP_SYS(bind),
     SCMP_SYS(listen), /* the network */
@@ -67,12 +70,16 @@ static const int refused[] = {
     SCMP_SYS(fsopen),
     SCMP_SYS(fsconfig),
     SCMP_SYS(fsmount),
+    SCMP_SYS(fspick),
     SCMP_SYS(open_tree),
     SCMP_SYS(mount_setattr),
     SCMP_SYS(init_module),
     SCMP_SYS(finit_module),
     SCMP_SYS(delete_module),
     SCMP_SYS(kexec_load),
+    SCMP_SYS(kexec_file_load),
+    SCMP_SYS(iopl),
+    SCMP_SYS(ioperm),
     SCMP_SYS(reboot),
     SCMP_SYS(swapon),
     SCMP_SYS(swapoff),
@@ -101,6 +108,16 @@ static const int refused[] = {
     SCMP_SYS(removexattr),
     SCMP_SYS(lremovexattr),
     SCMP_SYS(fremovexattr),
+};
+
+/* Younger than the libraries this is built with. From 424 on a call has the same number on every architecture. */
+static const int refused_by_number[] = {
+    443, /* quotactl_fd */
+    452, /* fchmodat2 */
+    463, /* setxattrat */
+    466, /* removexattrat */
+    467, /* open_tree_attr */
+    469, /* file_setattr */
 };
 
 /* Without Landlock: nothing that changes a folder either. */
@@ -133,13 +150,29 @@ static int refuse_signals(scmp_filter_ctx filter)
     return result;
 }
 
-/* Keys pressed for somebody else, limits of other processes, namespaces. */
+/* Commands of a call, in its second argument; the kernel looks at 32 bits of it. */
+static int refuse_commands(scmp_filter_ctx filter, int call, const unsigned *commands, size_t count)
+{
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1,
+                                  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, commands[i]));
+    return result;
+}
+
+/* Keys pressed for somebody else, attributes of files, signals that the kernel sends for the owner of a descriptor, limits of
+ * other processes, namespaces. */
 static int refuse_by_argument(scmp_filter_ctx filter)
 {
+    static const unsigned devices[] = {TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FIOSETOWN, SIOCSPGRP};
+    static const unsigned descriptors[] = {F_SETOWN, F_SETOWN_EX};
     static const unsigned long namespaces[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
                                                CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
-    int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                                  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCSTI));
+    int result = refuse_commands(filter, SCMP_SYS(ioctl), devices, sizeof(devices) / sizeof(devices[0]));
+    if (result == 0)
+        result = refuse_commands(filter, SCMP_SYS(fcntl), descriptors, sizeof(descriptors) / sizeof(descriptors[0]));
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0, 0));
     for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]) && result == 0; i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                                   SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
@@ -162,14 +195,34 @@ static int refuse_writing(scmp_filter_ctx filter)
     return result;
 }
 
-static int filter_calls(bool files_too)
+/* Landlock before its version 3 does not look at truncation, but at every opening for writing: so not by path, and not by an
+ * opening for reading (or for neither). */
+static int refuse_truncating(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(truncate), SCMP_SYS(openat2)};
+    static const unsigned long flags[] = {O_RDONLY | O_TRUNC, O_ACCMODE | O_TRUNC};
+    int result = refuse_all(filter, calls, sizeof(calls) / sizeof(calls[0]));
+    for (size_t i = 0; i < 2 && result == 0; i++) {
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat), 1,
+                                  SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_TRUNC, flags[i]));
+        if (result == 0)
+            result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(open), 1,
+                                      SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_TRUNC, flags[i]));
+    }
+    return result;
+}
+
+static int filter_calls(long version)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     if (!filter) return -ENOMEM;
     int result = refuse_all(filter, refused, sizeof(refused) / sizeof(refused[0]));
+    if (result == 0)
+        result = refuse_all(filter, refused_by_number, sizeof(refused_by_number) / sizeof(refused_by_number[0]));
     if (result == 0) result = refuse_signals(filter);
     if (result == 0) result = refuse_by_argument(filter);
-    if (result == 0 && files_too) result = refuse_writing(filter);
+    if (result == 0 && version < 1) result = refuse_writing(filter);
+    if (result == 0 && version >= 1 && version < 3) result = refuse_truncating(filter);
     if (result == 0) result = seccomp_load(filter);
     seccomp_release(filter);
     return result;
@@ -209,14 +262,19 @@ static int restrict_files(const struct rk_worker_limits *limits, long version, c
 
 int rk_sandbox_enter(const struct rk_worker_limits *limits, char *why, size_t why_bytes)
 {
-    why[0] = '\0';
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return rk_sandbox_enter_with(limits, version, why, why_bytes);
+}
+
+int rk_sandbox_enter_with(const struct rk_worker_limits *limits, long version, char *why, size_t why_bytes)
+{
+    why[0] = '\0';
     if (version < 1 && limits->writable_count > 0) {
         snprintf(why, why_bytes, "--sandbox-write needs Landlock, which this kernel does not have: leave it away");
         return -ENOSYS;
     }
     int result = version < 1 ? 0 : restrict_files(limits, version, why, why_bytes);
-    if (result == 0) result = filter_calls(version < 1);
+    if (result == 0) result = filter_calls(version);
     if (result < 0 && why[0] == '\0') snprintf(why, why_bytes, "--sandbox: %s", strerror(-result));
     return result;
 }

@@ -12,5 +12,7 @@ int rk_worker_confine(const struct rk_worker_limits *limits, char *why, size_t w
 
 /** Only the sandbox: system calls (seccomp) and files (Landlock, where the kernel has it). */
 int rk_sandbox_enter(const struct rk_worker_limits *limits, char *why, size_t why_bytes);
+/** The same as on a kernel with this version of Landlock (under 1: none), which is at most the one that there is. */
+int rk_sandbox_enter_with(const struct rk_worker_limits *limits, long version, char *why, size_t why_bytes);
 
 #endif

@@ -2,19 +2,23 @@
 /* Takes what it should not: each method answers with the errno of its attempt as a decimal number, 0 when it succeeded. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <rask/plugin.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define LEAK_BYTES (4u << 20)
+#define FCHMODAT2_NUMBER 452 /* younger than some libraries */
 
 static int answer(struct rask_call *call, int number)
 {
@@ -80,6 +84,35 @@ static int network(struct rask_call *call)
     return answer(call, error);
 }
 
+/* Datagrams can be sent to any address. */
+static int pair(struct rask_call *call)
+{
+    int fds[2];
+    int error = socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) < 0 ? errno : 0;
+    if (error == 0) close(fds[0]), close(fds[1]);
+    return answer(call, error);
+}
+
+/* What can be read from it is told to its owner by a signal, of any number. */
+static int owner(struct rask_call *call)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0) return errno;
+    int error = fcntl(fds[0], F_SETOWN, getppid()) < 0 ? errno : 0;
+    const struct f_owner_ex of = {F_OWNER_PID, getppid()};
+    if (error == EPERM) error = fcntl(fds[0], F_SETOWN_EX, &of) < 0 ? errno : 0;
+    close(fds[0]);
+    close(fds[1]);
+    return answer(call, error);
+}
+
+static int parents_limit(struct rask_call *call)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return errno;
+    return answer(call, prlimit(getppid(), RLIMIT_CORE, NULL, &limit) < 0 ? errno : 0);
+}
+
 static int trace(struct rask_call *call)
 {
     return answer(call, ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) < 0 ? errno : 0);
@@ -125,13 +158,44 @@ static int read_file(struct rask_call *call)
     return answer(call, error);
 }
 
+static int mode(struct rask_call *call)
+{
+    char path[256];
+    int error = path_of(call, path);
+    if (error) return error;
+    return answer(call, syscall(FCHMODAT2_NUMBER, AT_FDCWD, path, 0777, 0) < 0 ? errno : 0);
+}
+
+static int attributes(struct rask_call *call)
+{
+    char path[256];
+    int error = path_of(call, path), flags = FS_NODUMP_FL;
+    if (error) return error;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    error = ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? errno : 0;
+    close(fd);
+    return answer(call, error);
+}
+
 static const struct rask_method methods[] = {
-    {.name = "leak_memory", .handle = leak_memory}, {.name = "leak_file", .handle = leak_file},
-    {.name = "process", .handle = process},         {.name = "user", .handle = user},
-    {.name = "privileges", .handle = privileges},   {.name = "program", .handle = program},
-    {.name = "network", .handle = network},         {.name = "trace", .handle = trace},
-    {.name = "signal", .handle = signal_parent},    {.name = "ring", .handle = ring},
-    {.name = "write_file", .handle = write_file},   {.name = "read_file", .handle = read_file},
+    {.name = "leak_memory", .handle = leak_memory},
+    {.name = "leak_file", .handle = leak_file},
+    {.name = "process", .handle = process},
+    {.name = "user", .handle = user},
+    {.name = "privileges", .handle = privileges},
+    {.name = "program", .handle = program},
+    {.name = "network", .handle = network},
+    {.name = "trace", .handle = trace},
+    {.name = "signal", .handle = signal_parent},
+    {.name = "ring", .handle = ring},
+    {.name = "write_file", .handle = write_file},
+    {.name = "read_file", .handle = read_file},
+    {.name = "pair", .handle = pair},
+    {.name = "owner", .handle = owner},
+    {.name = "limit", .handle = parents_limit},
+    {.name = "mode", .handle = mode},
+    {.name = "attributes", .handle = attributes},
 };
 
 RASK_PLUGIN_SYMBOL = {

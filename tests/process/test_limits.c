@@ -3,11 +3,17 @@
  * is refused. */
 #include "clock.h"
 #include "kit.h"
+#include "sandbox.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct kit_server server;
@@ -143,7 +149,7 @@ static void test_sandbox_refuses_what_a_handler_does_not_need(void **state)
     kit_start_prepared(&server, arguments);
     kit_wait_ready(&server);
     struct rask *s = kit_connect(&server, NULL);
-    static const char *const refused[] = {"network", "trace", "signal", "ring"};
+    static const char *const refused[] = {"network", "pair", "trace", "signal", "owner", "limit", "ring"};
     for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (ask(s, refused[i], "") != EPERM) fail_msg("%s is not refused", refused[i]);
     int error = ask(s, "program", "");
@@ -151,6 +157,8 @@ static void test_sandbox_refuses_what_a_handler_does_not_need(void **state)
     snprintf(inside, sizeof(inside), "%s/inside", server.folder);
     snprintf(outside, sizeof(outside), "%s-outside", server.folder);
     assert_int_equal(ask(s, "write_file", inside), 0);
+    assert_int_equal(ask(s, "mode", inside), EPERM);
+    assert_int_equal(ask(s, "attributes", inside), EPERM);
     assert_int_equal(unlink(inside), 0);
     assert_int_equal(ask(s, "write_file", outside), EACCES);
     assert_int_not_equal(access(outside, F_OK), 0);
@@ -160,6 +168,37 @@ static void test_sandbox_refuses_what_a_handler_does_not_need(void **state)
     kit_stop(&server);
     const struct kit_result *result = kit_rask("run", "--plugin", "echo", "--sandbox-write", "/tmp", NULL);
     assert_int_equal(result->code, 64);
+}
+
+/* What a child inside the sandbox of an older kernel is told when it truncates the file in four ways: bit i, way i was refused. */
+static int refused_truncations(long version, const char *path)
+{
+    const struct rk_worker_limits limits = {.sandbox = true};
+    static const int flags[] = {O_RDONLY | O_TRUNC, O_ACCMODE | O_TRUNC, O_WRONLY};
+    char why[256];
+    pid_t pid = kit_fork();
+    if (pid != 0) return kit_wait(pid, 5000);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || rk_sandbox_enter_with(&limits, version, why, sizeof(why)) < 0)
+        _exit(64);
+    int refused = truncate(path, 0) < 0;
+    for (int i = 0; i < 3; i++) refused |= (open(path, flags[i] | O_CLOEXEC) < 0) << (i + 1);
+    _exit(open(path, O_RDONLY | O_CLOEXEC) < 0 ? 128 : refused);
+}
+
+static void test_sandbox_of_older_kernels_refuses_truncation(void **state)
+{
+    (void)state;
+    struct stat now;
+    char path[] = "/tmp/rask-truncated-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "kept", 4), 4);
+    long here = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    for (long version = 0; version <= 3 && (version == 0 || version <= here); version++)
+        assert_int_equal(refused_truncations(version, path), 15);
+    assert_int_equal(fstat(fd, &now), 0);
+    assert_int_equal(now.st_size, 4);
+    close(fd);
+    unlink(path);
 }
 
 int main(void)
@@ -174,6 +213,7 @@ int main(void)
         KIT_TEST(test_workers_run_as_another_user),
         KIT_TEST(test_workers_of_another_user_die_with_their_supervisor),
         KIT_TEST(test_sandbox_refuses_what_a_handler_does_not_need),
+        KIT_TEST(test_sandbox_of_older_kernels_refuses_truncation),
     };
     kit_ignore_leaks(); /* workers leak here on purpose */
     kit_init();
