@@ -15,6 +15,13 @@ static int set_limit(__rlimit_resource_t resource, uint64_t value)
     return value == 0 || setrlimit(resource, &limit) == 0 ? 0 : -errno;
 }
 
+/* SIGXCPU says why it died; one that ignores it is killed. */
+static int set_cpu_limit(uint64_t seconds)
+{
+    const struct rlimit limit = {.rlim_cur = seconds, .rlim_max = seconds + 1};
+    return seconds == 0 || setrlimit(RLIMIT_CPU, &limit) == 0 ? 0 : -errno;
+}
+
 static int become(const struct rk_identity *identity)
 {
     if (!identity->given) return 0;
@@ -28,7 +35,7 @@ int rk_worker_confine(const struct rk_worker_limits *limits, char *why, size_t w
     const char *what = "--limit-as";
     int result = set_limit(RLIMIT_AS, limits->as_bytes);
     if (result == 0) result = set_limit(RLIMIT_NOFILE, limits->files), what = "--limit-nofile";
-    if (result == 0) result = set_limit(RLIMIT_CPU, limits->cpu_s), what = "--limit-cpu";
+    if (result == 0) result = set_cpu_limit(limits->cpu_s), what = "--limit-cpu";
     if (result == 0) result = become(&limits->identity), what = "--user";
     if (result == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) result = -errno, what = "no_new_privs";
     if (result < 0) snprintf(why, why_bytes, "%s: %s", what, strerror(-result));

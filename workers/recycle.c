@@ -91,12 +91,12 @@ static uint64_t count_files(pid_t pid)
     return count;
 }
 
-static uint64_t cpu_seconds(pid_t pid)
+static uint64_t cpu_ms(pid_t pid)
 {
     clockid_t clock;
     struct timespec used;
     if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0) return 0;
-    return (uint64_t)used.tv_sec;
+    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
 }
 
 /* Three quarters of a wall. */
@@ -117,7 +117,7 @@ static void look_at(struct rk_member *member)
         rk_recycle_wanted(member, "three quarters of --limit-as are used");
     else if (limits->files && near(count_files(member->pid), limits->files))
         rk_recycle_wanted(member, "three quarters of --limit-nofile are used");
-    else if (limits->cpu_s && near(cpu_seconds(member->pid), limits->cpu_s))
+    else if (limits->cpu_s && near(cpu_ms(member->pid), limits->cpu_s * 1000))
         rk_recycle_wanted(member, "three quarters of --limit-cpu are used");
     else if (limits->age_ns_max && rask_now_ns() - member->policy.started_ns > member->age_ns_max)
         rk_recycle_wanted(member, "--max-age is reached");

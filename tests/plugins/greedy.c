@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LEAK_BYTES (4u << 20)
@@ -39,6 +40,21 @@ static int leak_memory(struct rask_call *call)
 static int leak_file(struct rask_call *call)
 {
     return answer(call, open("/dev/null", O_RDONLY) < 0 ? errno : 0);
+}
+
+/* As many milliseconds of processor time as the request says, or ten. */
+static int burn(struct rask_call *call)
+{
+    char text[16] = "10";
+    struct timespec now;
+    if (call->request_bytes > 0 && call->request_bytes < sizeof(text)) {
+        memcpy(text, call->request, call->request_bytes);
+        text[call->request_bytes] = '\0';
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    long end_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 + atol(text);
+    while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < end_ms) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return answer(call, 0);
 }
 
 static int process(struct rask_call *call)
@@ -196,6 +212,7 @@ static const struct rask_method methods[] = {
     {.name = "limit", .handle = parents_limit},
     {.name = "mode", .handle = mode},
     {.name = "attributes", .handle = attributes},
+    {.name = "burn", .handle = burn},
 };
 
 RASK_PLUGIN_SYMBOL = {

@@ -95,6 +95,28 @@ static void test_old_worker_is_replaced(void **state)
     call_until_replaced("leak_file", 3, 2);
 }
 
+static void test_worker_near_its_processor_time_is_replaced(void **state)
+{
+    (void)state;
+    start("--limit-cpu", "1");
+    call_until_replaced("burn", 2, 0);
+}
+
+static void test_request_over_the_processor_time_says_so(void **state)
+{
+    (void)state;
+    struct rask_completion completion;
+    start("--limit-cpu", "1");
+    struct rask *s = kit_connect(&server, NULL);
+    assert_int_not_equal(rask_call(s, (uint32_t)rask_method(s, "burn"), "5000", 4, 20 * KIT_S, &completion), 0);
+    assert_string_equal(rask_status_name(completion.status), "CRASHED");
+    assert_int_equal(completion.code, SIGXCPU);
+    assert_int_equal(ask(s, "burn", ""), 0);
+    rask_release(s, &completion);
+    rask_close(s);
+    kit_stop(&server);
+}
+
 static void test_no_new_privileges_ever(void **state)
 {
     (void)state;
@@ -209,6 +231,8 @@ int main(void)
         KIT_TEST(test_worker_that_leaks_descriptors_is_replaced_unseen),
         KIT_TEST(test_worker_near_its_address_space_is_replaced),
         KIT_TEST(test_old_worker_is_replaced),
+        KIT_TEST(test_worker_near_its_processor_time_is_replaced),
+        KIT_TEST(test_request_over_the_processor_time_says_so),
         KIT_TEST(test_no_new_privileges_ever),
         KIT_TEST(test_workers_run_as_another_user),
         KIT_TEST(test_workers_of_another_user_die_with_their_supervisor),
