@@ -209,12 +209,11 @@ static void describe(const struct call *call, const struct rask_completion *comp
         snprintf(text, bytes, "the handler of %s returned error code %d", call->options.method, completion->code);
         break;
     case RASK_CRASHED:
-        if (completion->code == 0) {
+        if (completion->code == 0)
             snprintf(text, bytes, "the worker died while it had the request; executed: %s", executed);
-            break;
-        }
-        snprintf(text, bytes, "the worker crashed with %s while it had the request; executed: %s",
-                 rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
+        else
+            snprintf(text, bytes, "the worker crashed with %s while it had the request; executed: %s",
+                     rk_signal_text(completion->code, signal_text, sizeof(signal_text)), executed);
         rk_crash_hint(call->session, text, bytes);
         break;
     case RASK_UNAVAILABLE:

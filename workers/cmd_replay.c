@@ -210,8 +210,11 @@ static int run_gdb(const struct replay *replay)
         arguments[count++] = "-nx";
         arguments[count++] = "-batch";
     }
-    static const char *const before[] = {"set debuginfod enabled off", "set startup-with-shell off", "run", "bt"};
+    /* A handler that leaves the process gets no signal at which gdb would stop. */
+    const char *const before[] = {"set debuginfod enabled off", "set startup-with-shell off",
+                                  replay->file.exited ? "catch syscall exit_group" : NULL, "run", "bt"};
     for (unsigned i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+        if (!before[i]) continue;
         arguments[count++] = "-ex";
         arguments[count++] = before[i];
     }

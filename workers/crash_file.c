@@ -54,7 +54,9 @@ static int read_head(struct rk_crash_file *file, const char *path)
 static int check(struct rk_crash_file *file, const char *path)
 {
     struct stat facts;
+    char exit_code[16];
     const char *head = file->head;
+    file->exited = find(head, "exit-code", exit_code, sizeof(exit_code));
     find(head, "method", file->method, sizeof(file->method));
     find(head, "plugin", file->plugin, sizeof(file->plugin));
     find(head, "plugin-path", file->plugin_path, sizeof(file->plugin_path));

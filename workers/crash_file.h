@@ -19,6 +19,7 @@ struct rk_crash_file {
     char plugin[64];
     char plugin_path[PATH_MAX];
     char signal[96]; /* "11 SIGSEGV (...)", or empty: it exited */
+    bool exited;
     char time[40];
 };
 

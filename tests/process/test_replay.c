@@ -65,14 +65,8 @@ static void test_replay_reproduces_shows_and_writes_the_request(void **state)
 }
 
 /* From "125 worker crashed" to the faulty line in two commands, as the README says. */
-static void test_two_commands_lead_to_the_faulty_line(void **state)
+static void skip_without_gdb(void)
 {
-    (void)state;
-    char path[512], source[96], plugin[96], include[4096];
-#if !defined(__x86_64__)
-    print_message("a division by zero is no fault on this machine\n");
-    skip();
-#endif
     if (kit_sanitized) {
         print_message("gdb and sanitizers do not go together\n");
         skip();
@@ -81,6 +75,17 @@ static void test_two_commands_lead_to_the_faulty_line(void **state)
         print_message("gdb is missing or may not debug here (Debian package gdb)\n");
         skip();
     }
+}
+
+static void test_two_commands_lead_to_the_faulty_line(void **state)
+{
+    (void)state;
+    char path[512], source[96], plugin[96], include[4096];
+#if !defined(__x86_64__)
+    print_message("a division by zero is no fault on this machine\n");
+    skip();
+#endif
+    skip_without_gdb();
     make_folder();
     snprintf(source, sizeof(source), "%s/mean.c", folder);
     snprintf(plugin, sizeof(plugin), "%s/mean.so", folder);
@@ -104,11 +109,34 @@ static void test_two_commands_lead_to_the_faulty_line(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* No signal, so gdb has to be told where to stop. */
+static void test_two_commands_lead_to_the_exit_in_a_handler(void **state)
+{
+    (void)state;
+    char path[512], setting[128];
+    skip_without_gdb();
+    make_folder();
+    snprintf(setting, sizeof(setting), "RASK_CRASH_DIR=%s", dir);
+    const char *const environment[] = {setting, NULL};
+    const char *const call[] = {getenv("RASK_BIN"), "call", "leave", "--plugin", kit_plugin("crasher"), NULL};
+    const struct kit_result *result = kit_program(call, environment);
+    assert_int_equal(result->code, RK_EXIT_CRASHED);
+    const char *hint = strstr(result->err, "to see where: rask replay ");
+    if (!hint) fail_msg("no file in:\n%s", result->err);
+    assert_int_equal(sscanf(hint, "to see where: rask replay %511s --gdb", path), 1);
+    result = kit_rask("replay", path, "--gdb", NULL);
+    if (!strstr(result->out, " leave (")) fail_msg("no handler in:\n%s\n%s", result->out, result->err);
+    unlink(path);
+    rmdir(dir);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_replay_reproduces_shows_and_writes_the_request),
         KIT_TEST(test_two_commands_lead_to_the_faulty_line),
+        KIT_TEST(test_two_commands_lead_to_the_exit_in_a_handler),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
