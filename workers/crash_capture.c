@@ -133,12 +133,19 @@ static void from_memory(struct capture *capture)
 
 /* ---- the text ---------------------------------------------------------------------------------------------------- */
 
+/* Found from every folder, as long as it is still there. */
+static const char *plugin_file(const struct capture *capture, char path[PATH_MAX])
+{
+    const char *real = realpath(capture->job->plugin->path, path);
+    return real ? real : capture->job->plugin->path;
+}
+
 /* The file whose mapping holds `address`, and how far the address is into it. */
 static bool find_module(const struct capture *capture, uint64_t address, char *path, size_t path_bytes,
                         uint64_t *offset)
 {
     static const char copy[] = "/memfd:plugin:"; /* generation.c */
-    char found[512] = "", last[512] = "";
+    char found[512] = "", last[512] = "", real[PATH_MAX];
     uint64_t base = 0;
     for (const char *line = capture->maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         uint64_t start, end;
@@ -150,7 +157,7 @@ static bool find_module(const struct capture *capture, uint64_t address, char *p
         memcpy(last, found, sizeof(last));
         if (address < start || address >= end) continue;
         bool plugin = strncmp(found, copy, strlen(copy)) == 0;
-        snprintf(path, path_bytes, "%s", plugin ? capture->job->plugin->path : found);
+        snprintf(path, path_bytes, "%s", plugin ? plugin_file(capture, real) : found);
         *offset = address - base;
         return found[0] != '\0';
     }
@@ -205,10 +212,9 @@ static void put_plugin(struct capture *capture)
     const struct rk_crash_job *job = capture->job;
     const struct rk_message_ready *plugin = &job->plugin->table;
     char path[PATH_MAX];
-    const char *real = realpath(job->plugin->path, path);
     put_line(capture->head, "plugin", plugin->plugin, sizeof(plugin->plugin));
     put_line(capture->head, "plugin-version", plugin->plugin_version, sizeof(plugin->plugin_version));
-    put_line(capture->head, "plugin-path", real ? real : job->plugin->path, PATH_MAX);
+    put_line(capture->head, "plugin-path", plugin_file(capture, path), PATH_MAX);
     if (capture->record.build_id_bytes == 0) return;
     fprintf(capture->head, "plugin-build-id: ");
     for (uint32_t i = 0; i < capture->record.build_id_bytes; i++)

@@ -15,12 +15,17 @@
 static struct kit_server server;
 static char folder[64], dir[96];
 
-static inline void start(const char *more, const char *value)
+static inline void start_with(const char *plugin, const char *more, const char *value)
 {
     snprintf(folder, sizeof(folder), "/tmp/rask-crash-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(dir, sizeof(dir), "%s/crashes", folder);
-    kit_start(&server, "--plugin", kit_plugin("crasher"), "--poison-ttl", "0", "--crash-dir", dir, more, value, NULL);
+    kit_start(&server, "--plugin", plugin, "--poison-ttl", "0", "--crash-dir", dir, more, value, NULL);
+}
+
+static inline void start(const char *more, const char *value)
+{
+    start_with(kit_plugin("crasher"), more, value);
 }
 
 /* Names in the directory, sorted; all of them, the unfinished, too. */

@@ -54,6 +54,29 @@ static void test_every_fatal_signal_leaves_a_file_with_signal_and_backtrace(void
     stop();
 }
 
+/* addr2line is run somewhere else. */
+static void test_frames_name_the_plugin_with_its_whole_path(void **state)
+{
+    (void)state;
+    struct rk_crash_file file;
+    char line[PATH_MAX + 8], plugins[PATH_MAX], here[PATH_MAX];
+    snprintf(plugins, sizeof(plugins), "%s", kit_plugin("crasher"));
+    *strrchr(plugins, '/') = '\0';
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(chdir(plugins), 0);
+    start_with("./crasher.so", NULL, NULL);
+    assert_int_equal(chdir(here), 0);
+    struct rask *s = kit_connect(&server, NULL);
+    crash(s, "segv", "abc", 3);
+    open_told(s, &file);
+    snprintf(line, sizeof(line), " %s+0x", file.plugin_path);
+    assert_int_equal(file.plugin_path[0], '/');
+    expect_line(&file, line);
+    put_away(s, &file);
+    rask_close(s);
+    stop();
+}
+
 static void test_request_bytes_are_exact_at_every_size(void **state)
 {
     static const size_t sizes[] = {0, 32, 33, 4096, 1 << 20};
@@ -328,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_every_fatal_signal_leaves_a_file_with_signal_and_backtrace),
+        KIT_TEST(test_frames_name_the_plugin_with_its_whole_path),
         KIT_TEST(test_request_bytes_are_exact_at_every_size),
         KIT_TEST(test_a_killed_worker_leaves_the_request_from_the_clients_memory),
         KIT_TEST(test_exit_in_a_handler_leaves_a_file),
