@@ -2,7 +2,9 @@
 /* The listening socket; see listen.h. Whoever holds the lock on PATH.lock may replace PATH. The lock file holds the
  * owner's pid for messages only; nobody acts on it. */
 #include "listen.h"
+#include "clock.h"
 #include "error.h"
+#include "stats.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +20,9 @@
 
 #define BACKLOG 128
 #define LOCK_TRIES 16
+/* The socket of a process that was killed listens on for some milliseconds: so long the kernel takes to take an io_uring apart. */
+#define DEAD_LISTENER_NS 500000000u
+#define DEAD_LISTENER_STEP_NS 2000000u
 #define FOLDER_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 #define SEARCHABLE (S_IXGRP | S_IXOTH)
 
@@ -189,23 +194,49 @@ static long peer_pid(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 ? peer.pid : 0;
 }
 
+static bool is_dead(long pid)
+{
+    char state = pid > 0 ? rk_process_state((pid_t)pid) : 'R';
+    return state == 0 || state == 'Z' || state == 'X';
+}
+
+/* 1: somebody listens there, in whose name; 0: nobody; or -errno. `*passing`: it may be the socket of the dead. */
+static int probe(const struct rk_listener *listener, long *pid, bool *passing)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
+    struct sockaddr_un address = address_of(listener);
+    int error = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
+    *pid = error == 0 ? peer_pid(fd) : 0;
+    *passing = error == EAGAIN || is_dead(*pid); /* its clients may have come back already, as many as fit */
+    close(fd);
+    return error != ECONNREFUSED && error != ENOENT;
+}
+
+static int probe_patiently(const struct rk_listener *listener, long *pid)
+{
+    const struct timespec step = rk_timespec(DEAD_LISTENER_STEP_NS);
+    uint64_t end_ns = rk_deadline_after(DEAD_LISTENER_NS);
+    for (;;) {
+        bool passing = false;
+        int result = probe(listener, pid, &passing);
+        if (result != 1 || !passing || rask_now_ns() >= end_ns) return result;
+        nanosleep(&step, NULL);
+    }
+}
+
 /* Is somebody there? The lock says no other rask is, but the file may be another program's. */
 static int remove_stale(struct rk_listener *listener)
 {
     struct stat facts;
+    long pid = 0;
     if (lstat(listener->path, &facts) < 0)
         return errno == ENOENT ? 0 : rk_error(-errno, "cannot look at %s: %s", listener->path, strerror(errno));
     if (!S_ISSOCK(facts.st_mode))
         return rk_error(-EADDRINUSE, "%s exists and is not a socket: remove it, or use another --socket",
                         listener->path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return rk_error(-errno, "cannot make a socket: %s", strerror(errno));
-    struct sockaddr_un address = address_of(listener);
-    int result = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-    long pid = result == 0 ? peer_pid(fd) : 0;
-    close(fd);
-    if (result == -ENOENT) return 0;
-    if (result != -ECONNREFUSED) return refuse_live(listener->path, pid);
+    int result = probe_patiently(listener, &pid);
+    if (result != 0) return result < 0 ? result : refuse_live(listener->path, pid);
     if (unlink(listener->path) == 0 || errno == ENOENT) return 0;
     return rk_error(-errno, "cannot remove the stale socket %s: %s", listener->path, strerror(errno));
 }

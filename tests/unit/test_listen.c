@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <rask/client.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +140,49 @@ static void test_stale_socket_is_replaced(void **state)
     close(client);
 }
 
+static int inherited_fd = -1;
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    close(inherited_fd);
+}
+
+/* As an io_uring does: something holds the socket of a dead process, for a while or for good. */
+static void leave_a_listener_of_the_dead(void)
+{
+    inherited_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        bool fine = bind(inherited_fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        _exit(fine && listen(inherited_fd, 128) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void test_socket_of_the_dead_is_waited_for(void **state)
+{
+    (void)state;
+    const struct sigaction closing = {.sa_handler = on_alarm};
+    const struct itimerval soon = {.it_value = {.tv_usec = 50000}};
+    leave_a_listener_of_the_dead();
+    int client = dial(); /* it looks alive */
+    assert_true(client >= 0);
+    close(client);
+    assert_int_equal(sigaction(SIGALRM, &closing, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    assert_int_equal(rk_listener_open(&listener, path, false), 0);
+    rk_listener_close(&listener);
+    leave_a_listener_of_the_dead();
+    assert_int_equal(rk_listener_open(&listener, path, false), -EADDRINUSE); /* its children go on, perhaps */
+    close(inherited_fd);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void test_other_programs_socket_is_refused(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -256,6 +302,7 @@ int main(void)
         IN_FOLDER(test_closing_leaves_a_successors_socket_alone),
         IN_FOLDER(test_live_supervisor_is_refused_with_its_pid),
         IN_FOLDER(test_stale_socket_is_replaced),
+        IN_FOLDER(test_socket_of_the_dead_is_waited_for),
         IN_FOLDER(test_other_programs_socket_is_refused),
         IN_FOLDER(test_file_that_is_no_socket_is_refused),
         IN_FOLDER(test_bad_paths_are_refused_in_words),
