@@ -201,6 +201,8 @@ void rk_member_timer(void *user)
     } else if (member->hung_up && member->policy.state != RK_WORKER_KILLED) {
         rk_member_bad(member, "it closed its control socket and did not end");
     } else if (member->role == RK_ROLE_LEAVING) {
+        if (member->supervisor->phase >= RK_PHASE_DRAINING)
+            return; /* its time-out is everybody's, and is told by the exit code */
         member->supervisor->reload.stragglers++;
         rk_supervisor_log(member->supervisor, RASK_LOG_WARNING, member->index, "worker_straggled",
                           "worker %u (pid %d) was replaced and did not finish within %.1f s (--drain-timeout): killed",

@@ -330,6 +330,26 @@ static void test_straggler_is_killed_after_the_drain_timeout(void **state)
     kit_ledger_close(&ledger);
 }
 
+static void test_straggler_in_a_drain_is_forced(void **state)
+{
+    (void)state;
+    kit_ledger_open(&ledger);
+    kit_start(&server, "--plugin", kit_plugin("ledger"), "--set", ledger.setting, "--drain-timeout", "1s", NULL);
+    struct rask *s = kit_connect(&server, NULL);
+    uint64_t hung = kit_submit(s, &ledger, "hang", 0, 100, 0);
+    kit_wait_started(s, &ledger, 0);
+    const char *const arguments[] = {getenv("RASK_BIN"), "reload", "--socket", server.socket, NULL};
+    pid_t reloading = kit_launch(arguments, -1, -1);
+    kit_wait_children(server.pid, 2);
+    kit_pause_ms(300);
+    kill(server.pid, SIGTERM);
+    kit_expect(s, &ledger, hung, RASK_CRASHED, RASK_EXECUTED_MAYBE);
+    assert_int_equal(kit_wait(reloading, 5000), 69);
+    assert_int_equal(kit_ended(&server, 5000), 1);
+    rask_close(s);
+    kit_ledger_close(&ledger);
+}
+
 static void test_reloads_at_once_take_turns(void **state)
 {
     (void)state;
@@ -396,6 +416,7 @@ int main(void)
         KIT_TEST(test_libraries_beside_the_file_are_found),
         KIT_TEST(test_slow_request_holds_nobody_up),
         KIT_TEST(test_straggler_is_killed_after_the_drain_timeout),
+        KIT_TEST(test_straggler_in_a_drain_is_forced),
         KIT_TEST(test_reloads_at_once_take_turns),
         KIT_TEST(test_drain_in_the_middle_of_a_reload),
         KIT_TEST(test_another_user_may_not_reload),
