@@ -22,14 +22,12 @@
 #include <unistd.h>
 
 static const char about[] =
-    "Starts workers that run the plugin's handlers, and the socket where clients find them. Runs in the foreground "
-    "and\n"
-    "prints `ready PATH` on standard output once the first worker serves; messages go to standard error. A worker "
-    "that\n"
-    "dies is replaced at once; one that dies too often (--restart-limit) waits before each start, 0.1 s doubling to\n"
-    "30 s, and while all of them wait requests end as UNAVAILABLE. SIGHUP reads the plugin's file again (see rask "
-    "reload).\n"
-    "SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at once.\n";
+    "Starts workers that run the plugin's handlers, and the socket where clients find them. Runs in the foreground\n"
+    "and prints `ready PATH` on standard output once the first worker serves; messages go to standard error. A worker\n"
+    "that dies is replaced at once; one that dies too often (--restart-limit) waits before each start, 0.1 s doubling\n"
+    "to 30 s, and while all of them wait requests end as UNAVAILABLE. SIGHUP reads the plugin's file again (see rask\n"
+    "reload). SIGTERM and SIGINT let the workers finish the request they are in, then end; a second one ends at\n"
+    "once.\n";
 static const char more[] =
     "PLUGIN is a path, or a name that is looked for beside the rask binary and in the plugin folder. The default "
     "socket\n"
