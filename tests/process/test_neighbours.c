@@ -60,6 +60,28 @@ static void test_slow_request_does_not_block_others(void **state)
     stop(s);
 }
 
+/** A session that comes while a worker is inside another's request cannot have a lane to that worker: the idle one serves it. */
+static void test_newcomer_does_not_wait_for_a_busy_worker(void **state)
+{
+    (void)state;
+    enum { COMERS = 4 };
+
+    struct rask *s = start("2"), *comer[COMERS];
+    uint64_t slow = kit_submit(s, &ledger, "slow", 4000, 64, 0);
+    kit_wait_started(s, &ledger, ledger.next - 1);
+    for (unsigned i = 0; i < COMERS; i++) {
+        comer[i] = kit_connect(&server, NULL);
+        uint64_t start_ns = rask_now_ns();
+        kit_expect(comer[i], &ledger, kit_submit(comer[i], &ledger, "ok", 0, 64, 0), RASK_OK, RASK_EXECUTED_YES);
+        uint64_t took_ns = rask_now_ns() - start_ns;
+        print_message("answered after %.1f ms\n", (double)took_ns / 1e6);
+        assert_true(took_ns < 500 * KIT_MS);
+    }
+    for (unsigned i = 0; i < COMERS; i++) rask_close(comer[i]);
+    kit_expect(s, &ledger, slow, RASK_OK, RASK_EXECUTED_YES);
+    stop(s);
+}
+
 /* ---- one that does not read, one that is greedy ---------------------------------------------------------------- */
 
 static uint32_t worker_of(uint64_t number)
@@ -310,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_slow_request_does_not_block_others),
+        KIT_TEST(test_newcomer_does_not_wait_for_a_busy_worker),
         KIT_TEST(test_worker_inside_another_sessions_request_is_avoided),
         KIT_TEST(test_client_that_does_not_poll_leaves_others_alone),
         KIT_TEST(test_greedy_session_does_not_starve_another),
