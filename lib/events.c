@@ -24,11 +24,14 @@ struct rk_events {
     int fd; /* epoll; -1: rask_prep_wait() is used instead */
     int bell_fd;
     int timer_fd;
-    int watched;     /* socket in the epoll, or -1 */
-    bool armed;      /* PARKED is announced, the loop may sleep */
-    bool raised;     /* bell_fd was written and not drained */
-    uint32_t seen;   /* bell at arming */
-    uint64_t due_ns; /* what the timer is set to; 0: it is off */
+    int watched;       /* socket in the epoll, or -1 */
+    bool armed;        /* PARKED is announced, the loop may sleep */
+    bool raised;       /* bell_fd was written and not drained */
+    uint32_t seen;     /* bell at arming */
+    uint64_t due_ns;   /* what the timer is set to; 0: it is off */
+    bool fresh;        /* something was submitted or came since look_ns was set */
+    uint64_t look_ns;  /* a look that nobody announces is due, see look_helps(); 0: none */
+    uint64_t pause_ns; /* before the next one */
     bool classic;
     struct rk_futex_ring *ring;
     struct rk_helper *helper;
@@ -149,7 +152,33 @@ static bool wants_looks(const struct rask *s)
 
 static uint64_t due_ns(const struct rask *s)
 {
-    return wants_looks(s) ? rk_session_next_tick(s) : 0;
+    if (!wants_looks(s)) return 0;
+    return rk_earlier(rk_session_next_tick(s), s->events != NULL ? s->events->look_ns : 0);
+}
+
+/** Does a look help soon? A worker may hold back the bell for an answer of ours (worker_serve.c), while a request behind it
+ * turns out slow; or the only worker that was asked to serve us is busy. */
+static bool look_helps(const struct rask *s)
+{
+    if (s->open_count == 0 && s->backlog.count > 0) return true;
+    for (uint32_t i = 0; i < s->open_count && s->pending > 1; i++) {
+        const struct rk_lane *lane = &s->lanes[s->open_lanes[i]];
+        if (rk_lane_load(lane) > 1 && rk_load_relaxed(&lane->header->service_ns) < RK_HOLD_SERVICE_NS) return true;
+    }
+    return false;
+}
+
+/** The loop is about to sleep: when to look all the same. Soon, and then less and less often while nothing moves. */
+static void plan_look(struct rask *s)
+{
+    struct rk_events *events = s->events;
+    bool helps = look_helps(s);
+    uint64_t now_ns = helps ? rask_now_ns() : 0;
+    if (helps && !events->fresh && now_ns < events->look_ns) return;
+    uint64_t pause_ns = events->fresh ? FIRST_LOOK_NS : events->pause_ns * 2;
+    events->fresh = false;
+    events->pause_ns = pause_ns < RK_LOOK_NS ? pause_ns : RK_LOOK_NS;
+    events->look_ns = helps ? now_ns + events->pause_ns : 0;
 }
 
 /** Let the loop sleep, or make sure that it does not. */
@@ -163,6 +192,7 @@ static void arm(struct rask *s)
     }
     drain(events);
     watch_socket(s);
+    plan_look(s);
     set_timer(events, due_ns(s));
     if (!announce(s)) return raise_fd(events);
     if (start_waiting(s) == 0) return;
@@ -187,8 +217,10 @@ void rk_events_polled(struct rask *s, int count)
 {
     struct rk_events *events = s->events;
     bool attached = s->header != NULL;
+    if (count > 0) events->fresh = true;
     if (events->fd < 0) { /* the ring is the caller's: it comes back through rask_prep_wait() */
         if (events->armed && attached && rk_load_acquire(s->client_bell) != events->seen) withdraw(s);
+        if (count == 0) plan_look(s);
         return;
     }
     if (count > 0 || s->ready.count > 0) {
@@ -216,21 +248,24 @@ void rk_events_disturb(struct rask *s)
     raise_fd(events);
 }
 
-/** More than one is in flight, and the worker may hold the bell back for one of them (worker_serve.c): a look is due soon, as
- * at the begin of a wait. False: one was due already. */
-static bool begins_looks(struct rask *s)
+/** The first time since the loop went to sleep that a look helps: it is due soon. */
+static void begin_looks(struct rask *s)
 {
-    bool begins = s->pending > 1 && (s->next_move_ns == 0 || (s->workers < 2 && s->pending == 2));
-    if (begins) s->next_move_ns = rk_deadline_after(FIRST_LOOK_NS);
-    return begins;
+    struct rk_events *events = s->events;
+    if (!events->armed) events->fresh = true;
+    if (events->fresh || !look_helps(s)) return;
+    events->fresh = true;
+    events->pause_ns = FIRST_LOOK_NS;
+    events->look_ns = rk_deadline_after(FIRST_LOOK_NS);
 }
 
 void rk_events_submitted(struct rask *s)
 {
     struct rk_events *events = s->events;
     uint64_t nearest_ns = s->with_deadline > 0 ? s->nearest_deadline_ns : 0;
-    if (begins_looks(s)) nearest_ns = rk_earlier(nearest_ns, s->next_move_ns);
+    begin_looks(s);
     if (events->fd < 0 || !events->armed) return;
+    nearest_ns = rk_earlier(nearest_ns, events->look_ns);
     if (events->due_ns != 0 && (nearest_ns == 0 || nearest_ns >= events->due_ns)) return;
     uint64_t soon_ns = rk_deadline_after(FIRST_LOOK_NS), next_ns = due_ns(s);
     set_timer(events, rk_earlier(nearest_ns, next_ns > soon_ns ? next_ns : soon_ns));
@@ -243,7 +278,7 @@ static struct rk_events *create(struct rask *s)
     struct rk_events *events = calloc(1, sizeof *events);
     if (events == NULL) return NULL;
     const char *wanted = getenv("RASK_ENGINE");
-    *events = (struct rk_events){.fd = -1, .bell_fd = -1, .timer_fd = -1, .watched = -1};
+    *events = (struct rk_events){.fd = -1, .bell_fd = -1, .timer_fd = -1, .watched = -1, .fresh = true};
     events->classic = wanted != NULL && rk_engine_parse(wanted) == RK_ENGINE_CLASSIC;
     s->events = events;
     return events;
@@ -333,6 +368,6 @@ int rask_prep_wait(struct rask *s, struct io_uring_sqe *sqe)
 uint64_t rask_next_deadline_ns(const struct rask *s)
 {
     if (rk_session_forked(s) || !wants_looks(s)) return 0;
-    uint64_t soon_ns = rk_deadline_after(FIRST_LOOK_NS), next_ns = rk_session_next_tick(s);
+    uint64_t soon_ns = rk_deadline_after(FIRST_LOOK_NS), next_ns = due_ns(s);
     return rk_earlier(s->with_deadline > 0 ? s->nearest_deadline_ns : 0, next_ns > soon_ns ? next_ns : soon_ns);
 }

@@ -25,6 +25,8 @@
 
 /** A request that takes longer than it takes a client to wake up and send the next one. */
 #define RK_LATE_NS 50000u
+/** Where requests take less, a worker may hold back the bell of a client that sleeps (worker_serve.c). */
+#define RK_HOLD_SERVICE_NS 5000u
 
 struct rk_spread {
     uint32_t lanes; /* requests go to at most so many lanes that move */

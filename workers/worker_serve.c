@@ -22,9 +22,9 @@
 /** When it stops: how long it waits for a segment that was announced, and how often it looks. */
 #define FINISH_NS 1000000000u
 #define FINISH_LOOK_NS 10000000u
-/** The bell of a sleeping client is held back at most this long, and only where requests take less than that. */
+/** The bell of a sleeping client is held back at most this long, and only where requests take less than that:
+ * RK_HOLD_SERVICE_NS. */
 #define HOLD_NS 20000u
-#define HOLD_SERVICE_NS 5000u
 /** A worker of one session that woke up twice within this time sleeps on that session's bell alone first, for as long. */
 #define BRISK_NS 4000000u
 #define EXIT_FORKED 125
@@ -125,7 +125,7 @@ static bool ticked(struct rk_worker *worker)
  * all of them; a wake, and the switch of processes that often follows, is dearer than many requests. */
 static void ring_or_hold(struct rk_worker *worker, struct rk_served *served)
 {
-    bool quick = worker->service_ns > 0 && worker->service_ns < HOLD_SERVICE_NS;
+    bool quick = worker->service_ns > 0 && worker->service_ns < RK_HOLD_SERVICE_NS;
     if (quick && rk_served_ready(served) && !ticked(worker) && rk_served_hold(served, HOLD_NS)) return;
     rk_served_ring(served);
 }
