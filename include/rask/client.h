@@ -47,6 +47,21 @@ enum rask_wait_mode {
  * deadline that you can live with, or wait on rask's descriptor with ppoll(2), if a signal must not be missed. */
 #define RASK_OPTION_INTERRUPTIBLE 1u
 
+/** The value of a struct in which everything is 0 but its size. (C++17 has no designated initializers.) */
+#ifdef __cplusplus
+#define RASK_SIZED(type)                                   \
+    [] {                                                   \
+        struct type value = {};                            \
+        value.size = static_cast<uint32_t>(sizeof(value)); \
+        return value;                                      \
+    }()
+#else
+#define RASK_SIZED(type)                       \
+    {                                          \
+        .size = (uint32_t)sizeof(struct type), \
+    }
+#endif
+
 /** Session options. Zero means the default of <rask/limits.h>. Set `size`, or start from RASK_OPTIONS_INIT. */
 struct rask_options {
     uint32_t size;               /**< sizeof(struct rask_options) */
@@ -60,10 +75,7 @@ struct rask_options {
     uint64_t connect_timeout_ns; /**< how long to wait for a worker that serves */
     uint64_t reserved[4];        /**< must be 0 */
 };
-#define RASK_OPTIONS_INIT                             \
-    {                                                 \
-        .size = (uint32_t)sizeof(struct rask_options) \
-    }
+#define RASK_OPTIONS_INIT RASK_SIZED(rask_options)
 
 /** Options of a private supervisor. */
 struct rask_spawn_options {
@@ -77,10 +89,7 @@ struct rask_spawn_options {
     const char *pin_workers; /**< processors for the workers, "2,3": worker i gets entry i modulo the count; or NULL */
     uint64_t reserved[4];    /**< must be 0 */
 };
-#define RASK_SPAWN_OPTIONS_INIT                             \
-    {                                                       \
-        .size = (uint32_t)sizeof(struct rask_spawn_options) \
-    }
+#define RASK_SPAWN_OPTIONS_INIT RASK_SIZED(rask_spawn_options)
 
 /** Connect to the supervisor that listens on `path` (NULL: the default socket, see rask_default_socket(); refused when its
  * folder belongs to somebody else. A path that is named may be another user's: that user then sees the requests).
@@ -189,10 +198,7 @@ struct rask_request_options {
     uint32_t reserved0;   /**< must be 0 */
     uint64_t reserved[2]; /**< must be 0 */
 };
-#define RASK_REQUEST_OPTIONS_INIT                             \
-    {                                                         \
-        .size = (uint32_t)sizeof(struct rask_request_options) \
-    }
+#define RASK_REQUEST_OPTIONS_INIT RASK_SIZED(rask_request_options)
 
 /** How a request ended. Owned by the session: valid until rask_release(). */
 struct rask_completion {

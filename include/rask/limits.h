@@ -3,6 +3,8 @@
 #ifndef RASK_LIMITS_H
 #define RASK_LIMITS_H
 
+#include <stdint.h> /* a file with nothing but macros is no translation unit of ISO C */
+
 /* A payload of up to this many bytes travels inside the request or response slot itself: one cache
  * line each way and no slab block. */
 #define RASK_INLINE_BYTES 32u

@@ -68,10 +68,7 @@ struct rask_stream_options {
                                    items of up to RASK_INLINE_BYTES take none. 0: RASK_STREAM_BYTES_MAX_DEFAULT */
     uint64_t reserved[2]; /**< must be 0 */
 };
-#define RASK_STREAM_OPTIONS_INIT                             \
-    {                                                        \
-        .size = (uint32_t)sizeof(struct rask_stream_options) \
-    }
+#define RASK_STREAM_OPTIONS_INIT RASK_SIZED(rask_stream_options)
 
 /** Facts about a stream. */
 struct rask_stream_state {

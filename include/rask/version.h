@@ -4,6 +4,8 @@
 #ifndef RASK_VERSION_H
 #define RASK_VERSION_H
 
+#include <stdint.h> /* a file with nothing but macros is no translation unit of ISO C */
+
 #define RASK_VERSION_MAJOR 0
 #define RASK_VERSION_MINOR 1
 #define RASK_VERSION_PATCH 0

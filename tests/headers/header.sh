@@ -13,7 +13,6 @@ for tool in "$compiler" "$cxx"; do
 done
 warnings="-Wall -Wextra -Wpedantic -Wundef -Werror"
 text="#include <$header>
-#include <$header>
-extern int not_empty;"
+#include <$header>"
 printf '%s\n' "$text" | "$compiler" -std=c11 $warnings -Wstrict-prototypes -I "$include" -fsyntax-only -x c -
 printf '%s\n' "$text" | "$cxx" -std=c++17 $warnings -I "$include" -fsyntax-only -x c++ -
