@@ -196,6 +196,12 @@ int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t dead
     return outcome(result);
 }
 
+bool rk_futex_waitv_allowed(void)
+{
+    /* No words are -EINVAL where it is there and allowed. */
+    return syscall(SYS_futex_waitv, NULL, 0, 0, NULL, CLOCK_MONOTONIC) == 0 || (errno != ENOSYS && errno != EPERM);
+}
+
 bool rk_bell_lost(const struct rk_wait_word *words, uint32_t count)
 {
     uint64_t deadline_ns = rk_deadline_after(RK_RING_GRACE_NS);

@@ -143,6 +143,9 @@ struct rk_wait_word {
  * Returns 0 for "look again" (also spuriously), -ETIMEDOUT, -EINTR. */
 int rk_bell_wait(const struct rk_wait_word *words, uint32_t count, uint64_t deadline_ns);
 
+/** Does the kernel take several words at once? Where not, rk_bell_wait() looks at them every millisecond. */
+bool rk_futex_waitv_allowed(void);
+
 /** A wait timed out, and yet a message is there. Was its ring lost? It may have been published in that very moment, with the
  * ring still to come: so the caller, still announced, gives it RK_RING_GRACE_NS more. True: no ring came. */
 bool rk_bell_lost(const struct rk_wait_word *words, uint32_t count);

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exit_codes.h"
+#include "fallbacks.h"
 #include "notify.h"
 #include "spawn.h"
 #include "supervisor_state.h"
@@ -303,16 +304,11 @@ static int set_up(struct rk_supervisor *supervisor, int *exit_code)
     rk_close_others(supervisor->config->private_fd, supervisor->config->private_fd);
     rk_log_open(supervisor->config->log_level, supervisor->config->log_format);
     raise_file_limit(supervisor);
-    if (!rk_membarrier_register() && !rk_fence_wanted() && supervisor->config->private_fd < 0) /* workers inherit it */
-        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "barrier",
-                          "barrier: fences on both sides of every message, because the kernel refuses membarrier");
+    rk_fallback_barrier(supervisor);
     int result = rk_reactor_create(&supervisor->reactor, supervisor->config->engine, why, sizeof(why));
     if (result == -EINVAL) *exit_code = RK_EXIT_CONFIG;
     if (result < 0) return result;
-    bool fell_back = rk_reactor_engine(supervisor->reactor) == RK_ENGINE_CLASSIC &&
-                     supervisor->config->engine == RK_ENGINE_AUTO && !getenv("RASK_ENGINE");
-    if (fell_back && supervisor->config->private_fd < 0)
-        rk_supervisor_log(supervisor, RASK_LOG_INFO, RK_LOG_NO_WORKER, "engine", "engine: %s", why);
+    rk_fallback_engine(supervisor, why);
     rk_oom_init(&supervisor->oom);
     result = take_signals(supervisor);
     if (result == 0) result = rk_board_create(supervisor);

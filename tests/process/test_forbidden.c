@@ -43,7 +43,20 @@ static void test_falls_back_and_says_so_once(void **state)
     rask_close(s);
     assert_int_equal(occurrences(kit_log(&server), "engine: "), classic);
     assert_int_equal(occurrences(kit_log(&server), "barrier: "), under("membarrier"));
+    assert_int_equal(occurrences(kit_log(&server), "waiting: "), under("waitv") || (under("register") && !classic));
     kit_stop(&server);
+}
+
+/** The doctor sees it, too, and what works in its place. */
+static void test_doctor_sees_what_is_forbidden(void **state)
+{
+    (void)state;
+    const struct kit_result *result = kit_rask("doctor", NULL);
+    assert_int_equal(result->code, 0);
+    assert_int_equal(strstr(result->out, "weak     futex_waitv") != NULL, under("waitv"));
+    if (!under("memlock")) /* kernels differ in what they count as locked */
+        assert_int_equal(strstr(result->out, "weak     io_uring_futex") != NULL, under("register") || under("uring"));
+    assert_int_equal(strstr(result->out, "weak     barrier") != NULL, under("membarrier"));
 }
 
 static void test_sleeps_while_idle(void **state)
@@ -68,7 +81,8 @@ static void test_sleeps_while_idle(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {KIT_TEST(test_falls_back_and_says_so_once), KIT_TEST(test_sleeps_while_idle)};
+    const struct CMUnitTest tests[] = {KIT_TEST(test_falls_back_and_says_so_once),
+                                       KIT_TEST(test_doctor_sees_what_is_forbidden), KIT_TEST(test_sleeps_while_idle)};
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
