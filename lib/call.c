@@ -122,6 +122,7 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
 int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn write, rask_read_fn read, void *user,
                  const struct rask_request_options *options)
 {
+    if (rk_session_forked(s)) return rk_session_refuse_child();
     if (read == NULL) return rk_error(-EINVAL, "rask_request: a read callback is needed");
     struct rask_request request = {0};
     int result = rask_reserve(s, write != NULL ? capacity : 0, &request);

@@ -144,6 +144,7 @@ uint32_t rk_leases_tell(struct rask *s)
 
 int rask_leased(const struct rask *s, uint64_t ticket)
 {
+    if (rk_session_forked(s)) return rk_session_refuse_child();
     for (uint32_t i = 0; s->leases != NULL && i < s->open_count; i++) {
         const struct rk_lane_leases *leases = s->lanes[s->open_lanes[i]].leases;
         for (uint32_t k = 0; leases != NULL && k < RASK_LEASES_MAX; k++)

@@ -211,8 +211,10 @@ static int use_in_child(struct rask *s, struct rask_request *reserved, uint64_t 
     if (rask_prep_wait(s, &sqe) != -EOWNERDEAD) return 13;
     if (rask_next_deadline_ns(s) != 0) return 14;
     if (rask_request(s, 0, 8, no_bytes, no_answer, NULL, NULL) != -EOWNERDEAD) return 15;
+    if (rask_request(s, 0, 8, no_bytes, NULL, NULL, NULL) != -EOWNERDEAD) return 15;
     if (rask_info(s, &info) != -EOWNERDEAD) return 16;
     if (rask_method(s, "ok") != -EOWNERDEAD) return 17;
+    if (rask_leased(s, ticket) != -EOWNERDEAD) return 18;
     completion.ticket = ticket;
     rask_release(s, &completion);
     rask_close(s);
