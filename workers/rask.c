@@ -91,6 +91,10 @@ static int unknown_command(const char *name)
     for (size_t i = 1; i < SUBCOMMAND_COUNT; i++) {
         if (distance(name, subcommands[i].name) < distance(name, subcommands[nearest].name)) nearest = i;
     }
+    if (distance(name, subcommands[nearest].name) * 2 > strlen(subcommands[nearest].name)) {
+        rk_complain("unknown command \"%s\" (see \"rask --help\")", name);
+        return RK_EXIT_USAGE;
+    }
     rk_complain("unknown command \"%s\": did you mean \"%s\"? (see \"rask --help\")", name, subcommands[nearest].name);
     return RK_EXIT_USAGE;
 }
