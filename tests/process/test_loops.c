@@ -4,6 +4,7 @@
 #include "kit.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,11 +21,13 @@ static pid_t loop_pid;
 static int loop_input;
 static uint16_t port;
 
-static void start_loop(void)
+/** With a pipe as its standard input, or with nothing. */
+static void start_loop_with(bool pipe_in)
 {
-    int in[2], out[2];
+    int in[2] = {-1, -1}, out[2];
     unsigned number = 0;
-    assert_int_equal(pipe(in), 0);
+    if (pipe_in) assert_int_equal(pipe(in), 0);
+    if (!pipe_in) in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(pipe(out), 0);
     loop_pid = kit_fork();
     if (loop_pid == 0) {
@@ -45,6 +48,11 @@ static void start_loop(void)
     port = (uint16_t)number;
 }
 
+static void start_loop(void)
+{
+    start_loop_with(true);
+}
+
 static void stop_loop(void)
 {
     close(loop_input);
@@ -57,6 +65,23 @@ static int dial(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     return fd;
+}
+
+/** As a script starts it in the background: it serves until it is killed. */
+static void test_example_loop_needs_no_standard_input(void **state)
+{
+    char byte = 0;
+    (void)state;
+    kit_start(&server, "--plugin", "echo", NULL);
+    start_loop_with(false);
+    int fd = dial();
+    assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    close(fd);
+    kill(loop_pid, SIGTERM);
+    assert_int_equal(kit_wait(loop_pid, 5000), -SIGTERM);
+    kit_stop(&server);
 }
 
 static uint8_t byte_at(unsigned connection, size_t at)
@@ -181,6 +206,7 @@ static void test_idle_example_loop_uses_no_processor_time(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        KIT_TEST(test_example_loop_needs_no_standard_input),
         KIT_TEST(test_example_loop_echoes_every_byte),
         KIT_TEST(test_example_loop_goes_on_when_workers_die),
         KIT_TEST(test_idle_example_loop_uses_no_processor_time),

@@ -3,7 +3,7 @@
  *
  *   echo_proxy [SOCKET [METHOD]]      SOCKET of a supervisor, default: the usual one; METHOD, default: echo
  *
- * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input. Each chunk that a connection sends goes
+ * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal. Each chunk that a connection sends goes
  * through one call; the answer is written back. One thread and one epoll for the listener, the connections and rask_fd().
  *
  * Order and back-pressure: a connection has one call under way at a time and is not read again until its answer is
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES 4096
@@ -203,6 +204,13 @@ static void connect_session(int argc, char **argv)
     watch(EPOLL_CTL_ADD, fd, EPOLLIN, RASK);
 }
 
+/* /dev/null and files are at their end from the start: a server in the background goes on. */
+static bool input_can_end(void)
+{
+    struct stat facts;
+    return fstat(STDIN_FILENO, &facts) == 0 && (S_ISFIFO(facts.st_mode) || isatty(STDIN_FILENO));
+}
+
 int main(int argc, char **argv)
 {
     struct epoll_event events[64];
@@ -211,7 +219,7 @@ int main(int argc, char **argv)
     connect_session(argc, argv);
     listen_on_loopback();
     watch(EPOLL_CTL_ADD, listener, EPOLLIN, LISTENER);
-    watch(EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN, INPUT);
+    if (input_can_end()) watch(EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN, INPUT);
     for (;;) {
         int count = epoll_wait(loop, events, 64, -1);
         if (count < 0 && errno != EINTR) break;

@@ -3,7 +3,7 @@
  *
  *   uring_loop [SOCKET [METHOD]]      SOCKET of a supervisor, default: the usual one; METHOD, default: echo
  *
- * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input. Each chunk that a connection sends goes
+ * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal. Each chunk that a connection sends goes
  * through one call; the answer is sent back. accept, recv, send and the wait for rask (rask_prep_wait()) are entries of
  * the same ring, so one system call submits all and waits for all.
  *
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES 4096
@@ -226,6 +227,20 @@ static bool on_completion(uint64_t who, int result)
     return true;
 }
 
+/* /dev/null and files are at their end from the start: a server in the background goes on. */
+static bool input_can_end(void)
+{
+    struct stat facts;
+    return fstat(STDIN_FILENO, &facts) == 0 && (S_ISFIFO(facts.st_mode) || isatty(STDIN_FILENO));
+}
+
+static void watch_input(void)
+{
+    struct io_uring_sqe *input = entry();
+    io_uring_prep_poll_add(input, STDIN_FILENO, POLLIN);
+    input->user_data = INPUT;
+}
+
 int main(int argc, char **argv)
 {
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) connections[i].fd = -1;
@@ -240,9 +255,7 @@ int main(int argc, char **argv)
     method = (uint32_t)id;
     listen_on_loopback();
     start_accept();
-    struct io_uring_sqe *input = entry();
-    io_uring_prep_poll_add(input, STDIN_FILENO, POLLIN);
-    input->user_data = INPUT;
+    if (input_can_end()) watch_input();
     for (bool go_on = true; go_on;) {
         struct io_uring_cqe *cqe;
         if (!wait_under_way) start_wait();
