@@ -119,6 +119,9 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
     return result;
 }
 
+/** The largest that the kernel has. What is less than its negative would become any number as an int, 0 included. */
+#define ERRNO_MAX 4095
+
 int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn write, rask_read_fn read, void *user,
                  const struct rask_request_options *options)
 {
@@ -128,7 +131,7 @@ int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn
     int result = rask_reserve(s, write != NULL ? capacity : 0, &request);
     if (result != 0) return result;
     int64_t written = write != NULL ? write(request.data, capacity, user) : 0;
-    if (written > (int64_t)capacity)
+    if (written > (int64_t)capacity || written < -ERRNO_MAX)
         written = rk_error(-EOVERFLOW, "the write callback says %lld bytes, it was given room for %zu",
                            (long long)written, capacity);
     if (written < 0) {

@@ -294,8 +294,8 @@ int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, 
               struct rask_completion *out);
 
 /** Writes a request in place. `buffer` has `capacity` bytes, exactly what was asked for: the library never sends more.
- * Returns the bytes written, or a negative errno to give up (nothing is sent). A return over `capacity` is refused
- * with -EOVERFLOW and nothing is sent. */
+ * Returns the bytes written, or a negative errno to give up (nothing is sent). A return over `capacity`, or
+ * one that is no errno, is refused with -EOVERFLOW and nothing is sent. */
 typedef int64_t (*rask_write_fn)(void *buffer, size_t capacity, void *user);
 
 /** Reads a response in place. The completion is released by the library when this returns.

@@ -103,6 +103,8 @@ static void test_writing_more_than_the_room_is_refused(void **state)
         assert_int_equal(rask_request(s, ECHO, talk.bytes, write_stamp, read_stamp, &talk, NULL), -EOVERFLOW);
         talk.returned = INT64_MAX;
         assert_int_equal(rask_request(s, ECHO, talk.bytes, write_stamp, read_stamp, &talk, NULL), -EOVERFLOW);
+        talk.returned = INT64_MIN; /* 0 as an int */
+        assert_int_equal(rask_request(s, ECHO, talk.bytes, write_stamp, read_stamp, &talk, NULL), -EOVERFLOW);
     }
     assert_int_equal(rask_pending(s), 0);
     assert_int_equal(rask_poll(s, NULL, 0), 0);
