@@ -21,6 +21,8 @@
 
 #define PRIVATE_FD 3
 #define EXIT_WAIT_MS 2000
+/** What takes less to start is not to blame, however short of time its caller is. */
+#define START_NS_MIN 100000000u
 #define SETTINGS_MAX 256u
 #define ARGUMENTS_MAX (18u + 2u * SETTINGS_MAX)
 
@@ -109,7 +111,8 @@ static void build(struct arguments *a, const char *program, const struct rask_sp
     add(a, "--private-fd", a->private_fd);
     add(a, "--plugin", o->plugin);
     add(a, "--workers", a->workers);
-    snprintf(a->start_timeout, sizeof a->start_timeout, "%lluns", (unsigned long long)(patience_ns / 10 * 9));
+    uint64_t start_ns = patience_ns / 10 * 9 > START_NS_MIN ? patience_ns / 10 * 9 : START_NS_MIN;
+    snprintf(a->start_timeout, sizeof a->start_timeout, "%lluns", (unsigned long long)start_ns);
     add(a, "--start-timeout", a->start_timeout);
     if (o->wait_mode != RASK_WAIT_DEFAULT) add(a, "--wait", rk_wait_mode_name(o->wait_mode));
     if (o->pin_workers != NULL) add(a, "--pin", o->pin_workers);

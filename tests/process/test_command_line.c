@@ -174,6 +174,17 @@ static void test_timeout_is_124_in_every_unit(void **state)
     }
 }
 
+/** Who has no time for a supervisor to start was too impatient, and its plugin is not to blame. */
+static void test_shortest_timeouts_are_124(void **state)
+{
+    (void)state;
+    static const char *const timeouts[] = {"1ns", "9ns", "1us", "10us", "100us"};
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+        expect(kit_rask("call", "sleep", "10000", "--plugin", "sleep", "--timeout", timeouts[i], NULL), 124, "in time");
+        kit_reap_orphans(1000);
+    }
+}
+
 static void test_signal_is_130(void **state)
 {
     (void)state;
@@ -338,6 +349,7 @@ int main(void)
         KIT_TEST(test_no_supervisor_is_69),
         KIT_TEST(test_full_supervisor_is_75),
         KIT_TEST(test_timeout_is_124_in_every_unit),
+        KIT_TEST(test_shortest_timeouts_are_124),
         KIT_TEST(test_signal_is_130),
         KIT_TEST(test_call_json_has_its_fields),
         KIT_TEST(test_methods_lists_names_and_summaries),
