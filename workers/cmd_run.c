@@ -219,7 +219,7 @@ static int start(const struct run *run, struct rk_supervisor_config *config)
     struct rk_load_error error;
     int code = choose_crash_dir(run, config, crash_dir, sizeof(crash_dir));
     if (code != RK_GO_ON) return code;
-    if (rk_plugin_find(run->plugin, path, sizeof(path), &error) < 0) config->plugin_error = error.text;
+    if (rk_plugin_find(run->plugin, path, sizeof(path), &error) < 0) config->plugin_error = &error;
     config->plugin_path = path;
     config->settings = run->settings.list;
     config->socket_path = run->socket;

@@ -57,7 +57,7 @@ int rk_plugin_open(const char *path, struct rk_load_error *error)
                               strerror(errno));
     if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) return fd;
     close(fd);
-    return rk_load_refuse(error, RK_LOAD_FIND, "plugin %s is not a regular file", path);
+    return rk_load_refuse(error, RK_LOAD_FIND, "plugin %s is not a regular file: name the .so itself", path);
 }
 
 static int measure(struct file *file)

@@ -77,9 +77,7 @@ static void spawn(struct rk_member *member)
 
 static void fail_pool(struct rk_member *member)
 {
-    bool plugin = member->failure.check != RK_LOAD_OK;
-    rk_supervisor_fail(member->supervisor, plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY,
-                       plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE, member->failure.text);
+    rk_supervisor_fail(member->supervisor, &member->failure);
 }
 
 static void ask_to_stop(struct rk_member *member)

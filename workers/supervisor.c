@@ -177,18 +177,21 @@ void rk_supervisor_ready(struct rk_supervisor *supervisor)
     rk_clients_welcome(supervisor);
 }
 
-void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text)
+void rk_supervisor_fail(struct rk_supervisor *supervisor, const struct rk_load_error *error)
 {
+    char *text = supervisor->failure_text;
+    bool plugin = error->check != RK_LOAD_OK;
     if (supervisor->phase != RK_PHASE_STARTING) return;
+    supervisor->phase = RK_PHASE_FAILING;
+    supervisor->exit_code = plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE;
+    supervisor->failure_reason = plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY;
+    snprintf(text, sizeof(supervisor->failure_text), "%s%s%s%s", plugin ? "check " : "",
+             plugin ? rk_load_check_name(error->check) : "", plugin ? ": " : "", error->text);
     if (supervisor->config->private_fd < 0) /* else the client says it */
         rk_supervisor_log(supervisor, RASK_LOG_ERROR, RK_LOG_NO_WORKER, "start_failed", "%s", text);
-    supervisor->phase = RK_PHASE_FAILING;
-    supervisor->exit_code = exit_code;
-    supervisor->failure_reason = reason;
-    snprintf(supervisor->failure_text, sizeof(supervisor->failure_text), "%s", text);
     stop_listening(supervisor);
     for (struct rk_client *client = supervisor->clients; client; client = client->next)
-        rk_client_end(client, reason, "%s", supervisor->failure_text);
+        rk_client_end(client, supervisor->failure_reason, "%s", text);
     rk_pool_tell(supervisor, RK_EVENT_KILL);
     start_end_timer(supervisor, LAST_WORDS_NS);
     rk_supervisor_look(supervisor);
@@ -340,13 +343,11 @@ static void start(struct rk_supervisor *supervisor)
 {
     struct rk_load_error error;
     if (supervisor->config->plugin_error) {
-        rk_supervisor_fail(supervisor, RK_REFUSED_PLUGIN, RK_EXIT_CONFIG, supervisor->config->plugin_error);
+        rk_supervisor_fail(supervisor, supervisor->config->plugin_error);
         return;
     }
     if (rk_generation_create(&supervisor->generation, supervisor->config->plugin_path, 1, &error) < 0) {
-        bool plugin = error.check != RK_LOAD_OK;
-        rk_supervisor_fail(supervisor, plugin ? RK_REFUSED_PLUGIN : RK_REFUSED_MEMORY,
-                           plugin ? RK_EXIT_CONFIG : RK_EXIT_UNAVAILABLE, error.text);
+        rk_supervisor_fail(supervisor, &error);
         return;
     }
     supervisor->generations_made = 1;

@@ -7,6 +7,7 @@
 #include "access.h"
 #include "canary.h"
 #include "crash.h"
+#include "loader.h"
 #include "log.h"
 #include "policy.h"
 #include "quota.h"
@@ -19,14 +20,14 @@
 
 struct rk_supervisor_config {
     const char *plugin_path;
-    const char *plugin_error;    /* there is no such file: what to tell everybody; or NULL */
-    const char *const *settings; /* "KEY=VALUE", NULL-terminated */
-    const char *socket_path;     /* NULL: the default socket */
-    int private_fd;              /* connected socket of the only client, or -1 */
-    uint32_t workers;            /* 1..RASK_WORKERS_MAX */
-    uint32_t wait_mode;          /* enum rask_wait_mode, never DEFAULT */
-    const uint32_t *cpus;        /* worker i runs on cpus[i % cpu_count] */
-    uint32_t cpu_count;          /* 0: anywhere */
+    const struct rk_load_error *plugin_error; /* there is no such file; or NULL */
+    const char *const *settings;              /* "KEY=VALUE", NULL-terminated */
+    const char *socket_path;                  /* NULL: the default socket */
+    int private_fd;                           /* connected socket of the only client, or -1 */
+    uint32_t workers;                         /* 1..RASK_WORKERS_MAX */
+    uint32_t wait_mode;                       /* enum rask_wait_mode, never DEFAULT */
+    const uint32_t *cpus;                     /* worker i runs on cpus[i % cpu_count] */
+    uint32_t cpu_count;                       /* 0: anywhere */
     enum rk_engine engine;
     uint64_t start_timeout_ns;
     uint64_t drain_timeout_ns;

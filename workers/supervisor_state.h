@@ -234,8 +234,8 @@ __attribute__((format(printf, 5, 6))) void rk_supervisor_log(struct rk_superviso
 uint32_t rk_chance(struct rk_supervisor *supervisor);
 /** The first worker is ready. */
 void rk_supervisor_ready(struct rk_supervisor *supervisor);
-/** The start has failed: tell everybody, and end with `exit_code`. */
-void rk_supervisor_fail(struct rk_supervisor *supervisor, uint32_t reason, int exit_code, const char *text);
+/** The start has failed, for the plugin or (no check) for want of something: tell everybody, and end. */
+void rk_supervisor_fail(struct rk_supervisor *supervisor, const struct rk_load_error *error);
 /** Something ended (a worker, a client, a queue): is it time to stop? */
 void rk_supervisor_look(struct rk_supervisor *supervisor);
 
