@@ -220,7 +220,7 @@ void rk_events_polled(struct rask *s, int count)
     if (count > 0) events->fresh = true;
     if (events->fd < 0) { /* the ring is the caller's: it comes back through rask_prep_wait() */
         if (events->armed && attached && rk_load_acquire(s->client_bell) != events->seen) withdraw(s);
-        if (count == 0) plan_look(s);
+        plan_look(s); /* perhaps a wait is under way there, and will not be armed anew */
         return;
     }
     if (count > 0 || s->ready.count > 0) {
@@ -359,6 +359,7 @@ int rask_prep_wait(struct rask *s, struct io_uring_sqe *sqe)
     if (s->events == NULL && create(s) == NULL) return rk_error(-ENOMEM, "out of memory for rask_prep_wait()");
     rk_batch_flush(s);
     if (s->pending == 0) s->move_pause_ns = s->next_move_ns = 0;
+    plan_look(s);
     if (!s->events->armed && !announce(s)) return 1;
     if (anything(s)) return 1;
     rk_futex_prep_wait(sqe, s->client_bell, s->events->seen);

@@ -3,7 +3,9 @@
  * where a request behind it turns out slow. */
 #include "clock.h"
 #include "kit.h"
+#include <liburing.h>
 #include <poll.h>
+#include <rask/uring.h>
 #include <stdio.h>
 
 static struct kit_server server;
@@ -206,6 +208,81 @@ static void test_loop_hears_of_a_quick_answer_beside_a_long_one(void **state)
     stop_quick(s, &ledger);
 }
 
+/* ---- the loop is a ring of the program's own --------------------------------------------------------------------- */
+
+struct own_ring {
+    struct io_uring ring;
+    bool waits;
+};
+
+static void ring_begins_wait(struct rask *s, struct own_ring *own)
+{
+    if (!own->waits) assert_true(rask_prep_wait(s, io_uring_get_sqe(&own->ring)) >= 0);
+    own->waits = true;
+    io_uring_submit(&own->ring);
+}
+
+/** As <rask/uring.h> says: one completion. */
+static void take_by_ring(struct rask *s, struct own_ring *own, struct rask_completion *completion)
+{
+    struct io_uring_cqe *cqe;
+    do {
+        ring_begins_wait(s, own);
+        uint64_t limit_ns = rask_next_deadline_ns(s), now_ns = rask_now_ns();
+        uint64_t left_ns = limit_ns == 0 ? 5 * KIT_S : limit_ns > now_ns ? limit_ns - now_ns : 0;
+        struct __kernel_timespec left = {.tv_sec = (long long)(left_ns / KIT_S),
+                                         .tv_nsec = (long long)(left_ns % KIT_S)};
+        io_uring_submit_and_wait_timeout(&own->ring, &cqe, 1, &left, NULL);
+        for (; io_uring_peek_cqe(&own->ring, &cqe) == 0; own->waits = false) io_uring_cqe_seen(&own->ring, cqe);
+    } while (rask_poll(s, completion, 1) == 0);
+}
+
+/** A quick request and a slow one from a ring that slept with nothing in flight, behind what keeps their worker busy for 5 ms: when
+ * does it hear of the quick one? */
+static uint64_t ring_is_told_ns(struct rask *s, struct rask *other, struct kit_ledger *ledger, struct own_ring *own)
+{
+    struct rask_completion completion;
+    kit_submit(s, ledger, "ok", 0, 16, 0);
+    take_by_ring(s, own, &completion);
+    rask_release(s, &completion);
+    ring_begins_wait(s, own);
+    occupy(other, ledger);
+    uint64_t start_ns = rask_now_ns();
+    kit_submit(s, ledger, "ok", 0, 16, 0);
+    kit_submit(s, ledger, "slow", 100, 16, 0);
+    take_by_ring(s, own, &completion);
+    uint64_t took_ns = rask_now_ns() - start_ns;
+    rask_release(s, &completion);
+    take_by_ring(s, own, &completion);
+    rask_release(s, &completion);
+    take_all(other);
+    return took_ns;
+}
+
+static void test_ring_hears_of_a_quick_answer_before_a_slow_one(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12 };
+
+    struct kit_ledger ledger;
+    struct own_ring own = {.waits = false};
+    unsigned soon = 0;
+    if (io_uring_queue_init(8, &own.ring, 0) != 0) {
+        print_message("io_uring is not allowed here\n");
+        skip();
+    }
+    struct rask *s = start_quick(&ledger, "1"), *other = kit_connect(&server, NULL);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t took_ns = ring_is_told_ns(s, other, &ledger, &own);
+        print_message("told after %.2f ms\n", (double)took_ns / 1e6);
+        soon += took_ns < (kit_sanitized ? 30 : 12) * KIT_MS;
+    }
+    assert_in_range(soon, ROUNDS - 4, ROUNDS);
+    io_uring_queue_exit(&own.ring);
+    rask_close(other);
+    stop_quick(s, &ledger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +290,7 @@ int main(void)
         KIT_TEST(test_slow_answer_does_not_wait_for_the_next),
         KIT_TEST(test_loop_hears_of_a_quick_answer_before_a_slow_one),
         KIT_TEST(test_loop_hears_of_a_quick_answer_beside_a_long_one),
+        KIT_TEST(test_ring_hears_of_a_quick_answer_before_a_slow_one),
     };
     kit_init();
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
