@@ -34,6 +34,15 @@ static int read_file(struct rk_canary *canary, const char *path)
     return RK_EXIT_CONFIG;
 }
 
+/* A copy: handlers are promised an alignment that an argument does not have. */
+static int take_text(struct rk_canary *canary, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy) return rk_fail(-ENOMEM);
+    canary->request = (struct rk_input){.data = copy, .bytes = strlen(copy), .allocation = copy};
+    return RK_GO_ON;
+}
+
 int rk_canary_parse(struct rk_canary *canary, const char *text)
 {
     size_t length = strcspn(text, "=");
@@ -41,9 +50,7 @@ int rk_canary_parse(struct rk_canary *canary, const char *text)
     if (length == 0) return rk_usage_error("--canary \"%s\": use METHOD, METHOD=DATA or METHOD=@FILE", text);
     canary->method = strndup(text, length);
     if (!canary->method) return rk_fail(-ENOMEM);
-    if (*data == '@') return read_file(canary, data + 1);
-    rk_input_text(&canary->request, data, RASK_PAYLOAD_BYTES_MAX_DEFAULT); /* an argument is never as long */
-    return RK_GO_ON;
+    return *data == '@' ? read_file(canary, data + 1) : take_text(canary, data);
 }
 
 void rk_canary_finish(struct rk_canary *canary)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rask/plugin.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,7 @@ static int work(struct rask_call *call)
 
 static int only_data(struct rask_call *call)
 {
+    if ((uintptr_t)call->request % 8 != 0) return 10;
     return call->request_bytes == 4 && memcmp(call->request, "a=@b", 4) == 0 ? rask_reply(call, 0) : 9;
 }
 
