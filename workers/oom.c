@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See oom.h. The counts of a group are of its own processes only, so what other containers do is not taken for a worker's
- * fault where the group can be seen. */
+/* See oom.h. What other groups do is not taken for a worker's fault where the own one can be seen: version 1 counts the processes of
+ * the group only, version 2 in memory.events those of groups below it, too, and in memory.events.local (Linux 5.2) not. */
 #include "oom.h"
 #include <stdio.h>
 #include <string.h>
@@ -42,8 +42,11 @@ static void look_at_line(struct rk_oom *oom, const char *mount, char *line)
     const char *in_v1 = strstr(line, v1), *in_v2 = strstr(line, v2);
     if (in_v1 != NULL) try_file(oom, mount, "/memory", in_v1 + strlen(v1), "memory.oom_control");
     if (in_v2 == NULL) return;
-    try_file(oom, mount, "", in_v2 + strlen(v2), "memory.events");
-    try_file(oom, mount, "/unified", in_v2 + strlen(v2), "memory.events");
+    static const char *const mounts[] = {"", "/unified"};
+    for (unsigned i = 0; i < 2; i++) {
+        try_file(oom, mount, mounts[i], in_v2 + strlen(v2), "memory.events.local");
+        try_file(oom, mount, mounts[i], in_v2 + strlen(v2), "memory.events");
+    }
 }
 
 void rk_oom_init_below(struct rk_oom *oom, const char *mount, const char *groups)

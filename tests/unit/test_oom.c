@@ -68,6 +68,18 @@ static void test_a_kill_counts_once_and_for_a_second(void **state)
     assert_false(rk_oom_struck(&oom, 102 * (uint64_t)SECOND_NS));
 }
 
+static void test_groups_below_are_not_ours(void **state)
+{
+    (void)state;
+    write_file("a/memory.events", "oom_kill 5\n");
+    write_file("a/memory.events.local", "oom_kill 3\n");
+    struct rk_oom oom = look("0::/a\n");
+    write_file("a/memory.events", "oom_kill 6\n");
+    assert_false(rk_oom_struck(&oom, SECOND_NS));
+    write_file("a/memory.events.local", "oom_kill 4\n");
+    assert_true(rk_oom_struck(&oom, SECOND_NS));
+}
+
 static void test_both_versions_of_groups_are_read(void **state)
 {
     (void)state;
@@ -106,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_kill_counts_once_and_for_a_second, begin, end),
+        cmocka_unit_test_setup_teardown(test_groups_below_are_not_ours, begin, end),
         cmocka_unit_test_setup_teardown(test_both_versions_of_groups_are_read, begin, end),
         cmocka_unit_test_setup_teardown(test_without_a_count_nobody_is_blamed, begin, end),
         cmocka_unit_test(test_this_machine_counts),
