@@ -15,11 +15,15 @@ static int set_limit(__rlimit_resource_t resource, uint64_t value)
     return value == 0 || setrlimit(resource, &limit) == 0 ? 0 : -errno;
 }
 
-/* SIGXCPU says why it died; one that ignores it is killed. */
+/* SIGXCPU says why it died; one that ignores it is killed a second later, or at once where the limit of this process is no higher. */
 static int set_cpu_limit(uint64_t seconds)
 {
-    const struct rlimit limit = {.rlim_cur = seconds, .rlim_max = seconds + 1};
-    return seconds == 0 || setrlimit(RLIMIT_CPU, &limit) == 0 ? 0 : -errno;
+    struct rlimit limit;
+    if (seconds == 0) return 0;
+    if (getrlimit(RLIMIT_CPU, &limit) < 0) return -errno;
+    if (limit.rlim_max != seconds) limit.rlim_max = seconds + 1;
+    limit.rlim_cur = seconds;
+    return setrlimit(RLIMIT_CPU, &limit) == 0 ? 0 : -errno;
 }
 
 static int become(const struct rk_identity *identity)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -115,6 +116,23 @@ static void test_request_over_the_processor_time_says_so(void **state)
     rask_release(s, &completion);
     rask_close(s);
     kit_stop(&server);
+}
+
+/** In a process of an ordinary user with a hard limit of 5 s. */
+static void test_processor_time_may_be_as_much_as_there_is(void **state)
+{
+    (void)state;
+    const struct rlimit hard = {.rlim_cur = 5, .rlim_max = 5};
+    const struct rk_worker_limits limits = {.cpu_s = 5};
+    struct rlimit now;
+    char why[256];
+    pid_t pid = kit_fork();
+    if (pid == 0) {
+        if (setrlimit(RLIMIT_CPU, &hard) < 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)) _exit(1);
+        if (rk_worker_confine(&limits, why, sizeof(why)) < 0) _exit(2);
+        _exit(getrlimit(RLIMIT_CPU, &now) == 0 && now.rlim_cur == 5 ? 0 : 3);
+    }
+    assert_int_equal(kit_wait(pid, 5000), 0);
 }
 
 static void test_no_new_privileges_ever(void **state)
@@ -233,6 +251,7 @@ int main(void)
         KIT_TEST(test_old_worker_is_replaced),
         KIT_TEST(test_worker_near_its_processor_time_is_replaced),
         KIT_TEST(test_request_over_the_processor_time_says_so),
+        KIT_TEST(test_processor_time_may_be_as_much_as_there_is),
         KIT_TEST(test_no_new_privileges_ever),
         KIT_TEST(test_workers_run_as_another_user),
         KIT_TEST(test_workers_of_another_user_die_with_their_supervisor),
