@@ -20,6 +20,8 @@ static const struct {
     {"tried_crashes", "died of SIGABRT (Aborted) while trying the canary"},
     {"tried_hangs", "still trying the canary"},
 };
+/* Enough for a worker to come as far as its canary on a machine that is busy. */
+#define HANGS_FOR "1500ms"
 #define BADS (sizeof(bad) / sizeof(bad[0]))
 
 /* The request has a zero byte, so it comes from a file. */
@@ -41,7 +43,7 @@ static void start(const char *workers)
     prepare();
     const char *const arguments[] = {getenv("RASK_BIN"),       "run",       "--socket", server.socket, "--plugin",
                                      kit_plugin("tried_fine"), "--workers", workers,    "--set",       setting,
-                                     "--start-timeout",        "700ms",     "--canary", canary,        NULL};
+                                     "--start-timeout",        HANGS_FOR,   "--canary", canary,        NULL};
     kit_start_prepared(&server, arguments);
     kit_wait_ready(&server);
     kit_wait_children(server.pid, (unsigned)atoi(workers));
@@ -74,7 +76,7 @@ static void test_file_that_fails_its_canary_does_not_start(void **state)
     for (unsigned i = 0; i < BADS; i++) {
         const struct kit_result *result =
             kit_rask("run", "--socket", server.socket, "--plugin", kit_plugin(bad[i].plugin), "--start-timeout",
-                     "300ms", "--canary", canary, NULL);
+                     HANGS_FOR, "--canary", canary, NULL);
         assert_int_equal(result->code, 78);
         if (!strstr(result->err, bad[i].why)) fail_msg("%s: %s", bad[i].plugin, result->err);
         assert_int_equal(result->out_bytes, 0); /* never ready */

@@ -99,8 +99,8 @@ static void test_old_worker_is_replaced(void **state)
 static void test_worker_near_its_processor_time_is_replaced(void **state)
 {
     (void)state;
-    start("--limit-cpu", "1");
-    call_until_replaced("burn", 2, 0);
+    start("--limit-cpu", "2"); /* half a second of it to start the other one */
+    call_until_replaced("burn", 1, 0);
 }
 
 static void test_request_over_the_processor_time_says_so(void **state)
