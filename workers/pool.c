@@ -247,9 +247,9 @@ static void report_death(struct rk_member *member, int signal, int code, uint32_
     else
         snprintf(how, sizeof(how), "exited with code %d", code);
     if (member->failure.check == RK_LOAD_OK)
-        rk_member_failure(member, check_of(stage, RK_LOAD_CRASH),
-                          "plugin %.200s: its worker %s while %s; try it with `rask check`", member->plugin->path, how,
-                          rk_worker_stage_name(stage));
+        rk_member_failure(member, check_of(stage, RK_LOAD_CRASH), "plugin %.200s: its worker %s while %s; %s",
+                          member->plugin->path, how, rk_worker_stage_name(stage),
+                          stage == RK_STAGE_CANARY ? "repair it, or the request" : "try it with `rask check`");
     bool wanted = member->policy.state == RK_WORKER_DRAINING || member->policy.state == RK_WORKER_STOPPED;
     bool told = member->policy.state == RK_WORKER_KILLED || !member->supervisor->ever_ready || member->late.killed;
     if (!wanted && member->role != RK_ROLE_INCOMING) member->supervisor->posts[member->index].past.deaths++;

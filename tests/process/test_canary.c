@@ -17,7 +17,7 @@ static const struct {
     const char *plugin, *why;
 } bad[] = {
     {"tried_fails", "work returned error code 7"},
-    {"tried_crashes", "died of SIGABRT (Aborted) while trying the canary"},
+    {"tried_crashes", "died of SIGABRT (Aborted) while trying the canary; repair it, or the request"},
     {"tried_hangs", "still trying the canary"},
 };
 /* Enough for a worker to come as far as its canary on a machine that is busy. */
