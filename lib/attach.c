@@ -153,6 +153,7 @@ int rk_session_attach(struct rask *s, int socket, uint64_t deadline_ns)
     s->socket = socket;
     bool membarrier = rk_membarrier_register();
     s->fenced = !membarrier;
+    s->fence_only = rk_fence_only();
     int result = say_hello(s, membarrier);
     /* A supervisor that refuses at once may close before our message arrives: its reason still waits to be read. */
     if (result != 0 && result != -EPIPE && result != -ECONNRESET) return result;

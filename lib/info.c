@@ -79,7 +79,7 @@ int rask_info(const struct rask *s, struct rask_info *info)
     memcpy(info->plugin, s->plugin, sizeof info->plugin);
     memcpy(info->plugin_version, s->plugin_version, sizeof info->plugin_version);
     memcpy(info->engine, s->engine, sizeof info->engine);
-    const char *barrier = rk_fence_only() ? "fence-only"
+    const char *barrier = s->fence_only   ? "fence-only"
                           : s->fenced     ? "fence"
                           : s->nap.fenced ? "fence (parks)"
                                           : "membarrier";

@@ -96,6 +96,7 @@ struct rask {
     uint64_t request_bytes; /* slab bytes, base and extra */
     int socket;
     bool fenced;        /* for good: a party lacks membarrier */
+    bool fence_only;    /* rk_fence_only() when it was attached */
     bool interruptible; /* RASK_OPTION_INTERRUPTIBLE, and not in a call that hides signals */
     uint32_t id;
     uint32_t workers;

@@ -147,8 +147,8 @@ struct rask_info {
     char plugin[48]; /**< name the plugin gives itself */
     char plugin_version[32];
     char engine[16]; /**< of the supervisor: "uring" or "classic" */
-    char
-        barrier[16]; /**< "membarrier"; "fence" when a side lacks it; "fence (parks)" while this session sleeps often */
+    /** "membarrier"; "fence" when a side lacks it; "fence (parks)" while this session sleeps often; "fence-only" for comparison */
+    char barrier[16];
     uint64_t bytes_mapped;   /**< shared memory of this session */
     uint64_t rescues;        /**< waits that ended by time-out although something was there: should be 0 */
     uint64_t parks;          /**< waits that slept in the kernel */

@@ -37,7 +37,11 @@ static void test_falls_back_and_says_so_once(void **state)
     assert_int_equal(rask_info(s, &info), 0);
     bool classic = strcmp(info.engine, "classic") == 0;
     if (!under("memlock")) assert_int_equal(classic, under("uring")); /* kernels differ in what they count as locked */
+    setenv("RASK_BARRIER", "fence-only", 1);                          /* too late for this session */
+    assert_int_equal(rask_info(s, &info), 0);
+    unsetenv("RASK_BARRIER");
     if (under("membarrier")) assert_string_equal(info.barrier, "fence");
+    if (!under("membarrier")) assert_null(strstr(info.barrier, "fence-only"));
     if (!under("membarrier")) assert_string_not_equal(info.barrier, "fence");
     assert_int_equal(info.rescues, 0);
     rask_close(s);
