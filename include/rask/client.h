@@ -49,11 +49,11 @@ enum rask_wait_mode {
 
 /** The value of a struct in which everything is 0 but its size. (C++17 has no designated initializers.) */
 #ifdef __cplusplus
-#define RASK_SIZED(type)                                   \
-    [] {                                                   \
-        struct type value = {};                            \
-        value.size = static_cast<uint32_t>(sizeof(value)); \
-        return value;                                      \
+#define RASK_SIZED(type)                                             \
+    [] {                                                             \
+        struct type rask_sized = {};                                 \
+        rask_sized.size = static_cast<uint32_t>(sizeof(rask_sized)); \
+        return rask_sized;                                           \
     }()
 #else
 #define RASK_SIZED(type)                       \

@@ -17,3 +17,9 @@ int open_and_send(struct rask **session, rask_stream **stream)
     if (rask_reserve(*session, 1, &request) == 0) rask_submit(*session, &request, 0, 1, &wishes);
     return rask_stream_open(*session, 0, &limits, stream);
 }
+
+uint32_t names_are_the_users(uint32_t value)
+{
+    rask_options options = RASK_OPTIONS_INIT;
+    return value + options.size;
+}
