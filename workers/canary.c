@@ -20,7 +20,7 @@
 
 static int read_file(struct rk_canary *canary, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe that nobody writes to would block in open() */
     int result = fd < 0 ? -errno
                         : rk_input_read(&canary->request, fd, RASK_PAYLOAD_BYTES_MAX_DEFAULT,
                                         rk_deadline_after(FILE_TIMEOUT_NS));
