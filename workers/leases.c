@@ -61,7 +61,7 @@ static int host_retain(struct rask_call *call, struct rask_lease *lease)
     struct rk_served *served = handling->served;
     uint64_t bytes = rk_class_bytes(rk_class_of(call->request_bytes));
     *lease = (struct rask_lease){0};
-    if (handling->worker == NULL) return -EDQUOT; /* `rask replay` has no caller */
+    if (handling->worker == NULL) return -EDQUOT; /* it has no caller: see alone.h */
     if (handling->retained) return -EALREADY;
     struct rk_held *held = free_place(served);
     if (held == NULL) return served->leases == NULL ? -ENOMEM : -EDQUOT;

@@ -14,7 +14,7 @@
 static void *host_reserve(struct rask_call *call, size_t bytes)
 {
     struct rk_handling *handling = (struct rk_handling *)(void *)call;
-    if (handling->worker == NULL) return NULL; /* `rask replay` has no caller */
+    if (handling->worker == NULL) return NULL; /* it has no caller: see alone.h */
     struct rk_asking *asking = &handling->worker->asking;
     rk_asking_reset(handling);
     handling->asks = true;
@@ -118,7 +118,7 @@ static int host_call(struct rask_call *call, uint32_t method, size_t bytes, uint
     struct rk_handling *handling = (struct rk_handling *)(void *)call;
     struct rk_worker *worker = handling->worker;
     *reply = (struct rask_upcall_reply){.data = ""};
-    if (worker == NULL) return -ENOSYS; /* `rask replay` has no caller */
+    if (worker == NULL) return -ENOSYS; /* it has no caller: see alone.h */
     int result = ask(handling, method, bytes, timeout_ns);
     if (result == -ECANCELED) handling->asked_to_stop = true;
     rk_asking_reset(handling);

@@ -3,8 +3,9 @@
  *
  *   echo_proxy [SOCKET [METHOD]]      SOCKET of a supervisor, default: the usual one; METHOD, default: echo
  *
- * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal. Each chunk that a connection sends goes
- * through one call; the answer is written back. One thread and one epoll for the listener, the connections and rask_fd().
+ * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal.
+ * Each chunk that a connection sends goes through one call; the answer is written back. One thread and one epoll for
+ * the listener, the connections and rask_fd().
  *
  * Order and back-pressure: a connection has one call under way at a time and is not read again until its answer is
  * written, so answers keep their order, and a peer that does not read stops only itself. A chunk whose call was certainly not

@@ -3,9 +3,9 @@
  *
  *   uring_loop [SOCKET [METHOD]]      SOCKET of a supervisor, default: the usual one; METHOD, default: echo
  *
- * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal. Each chunk that a connection sends goes
- * through one call; the answer is sent back. accept, recv, send and the wait for rask (rask_prep_wait()) are entries of
- * the same ring, so one system call submits all and waits for all.
+ * It listens on 127.0.0.1, prints "port NUMBER", and ends with its standard input, if that is a pipe or a terminal.
+ * Each chunk that a connection sends goes through one call; the answer is sent back. accept, recv, send and the wait
+ * for rask (rask_prep_wait()) are entries of the same ring, so one system call submits all and waits for all.
  *
  * A connection has one operation under way at a time: recv, then a call, then send. So answers keep their order, and a peer
  * that does not read stops only itself. A failed call is answered with "error: ..." and the connection is closed. */
