@@ -30,9 +30,10 @@
 #define PATH_BYTES 4096u
 
 static const char *const check_names[RK_LOAD_CHECK_COUNT] = {
-    [RK_LOAD_OK] = "ok",     [RK_LOAD_FIND] = "find",   [RK_LOAD_ELF] = "elf",     [RK_LOAD_SYMBOL] = "symbol",
-    [RK_LOAD_ABI] = "abi",   [RK_LOAD_DLOPEN] = "load", [RK_LOAD_TABLE] = "table", [RK_LOAD_SETTINGS] = "settings",
-    [RK_LOAD_OPEN] = "open", [RK_LOAD_CRASH] = "crash", [RK_LOAD_HANG] = "hang",   [RK_LOAD_CANARY] = "canary",
+    [RK_LOAD_OK] = "ok",         [RK_LOAD_FIND] = "find",   [RK_LOAD_ELF] = "elf",     [RK_LOAD_SYMBOL] = "symbol",
+    [RK_LOAD_ABI] = "abi",       [RK_LOAD_DLOPEN] = "load", [RK_LOAD_TABLE] = "table", [RK_LOAD_SETTINGS] = "settings",
+    [RK_LOAD_OPEN] = "open",     [RK_LOAD_CRASH] = "crash", [RK_LOAD_HANG] = "hang",   [RK_LOAD_CANARY] = "canary",
+    [RK_LOAD_LIMITS] = "limits",
 };
 
 const char *rk_load_check_name(uint32_t check)

@@ -20,6 +20,7 @@ enum rk_load_check {
     RK_LOAD_CRASH,    /* died while loading or opening */
     RK_LOAD_HANG,     /* did not get ready within the start timeout */
     RK_LOAD_CANARY,   /* the request of --canary failed */
+    RK_LOAD_LIMITS,   /* not the plugin: limits, user or sandbox that a worker cannot have */
     RK_LOAD_CHECK_COUNT
 };
 

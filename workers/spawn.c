@@ -184,7 +184,7 @@ static const struct rask_plugin *bring_up(struct rk_worker *worker, const struct
 /* Before any code of the plugin runs. A change of user clears the death signal. */
 static void confine(const struct rk_spawn_config *config, pid_t parent, int socket)
 {
-    struct rk_load_error error = {.check = RK_LOAD_OPEN};
+    struct rk_load_error error = {.check = RK_LOAD_LIMITS};
     if (rk_worker_confine(config->limits, error.text, sizeof(error.text)) < 0) fail(socket, &error);
     tie_to_parent(parent);
 }

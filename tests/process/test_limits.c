@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "kit.h"
 #include "sandbox.h"
+#include "stranger.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -210,6 +211,24 @@ static void test_sandbox_refuses_what_a_handler_does_not_need(void **state)
     assert_int_equal(result->code, 64);
 }
 
+static void test_limits_that_cannot_be_had_are_no_fault_of_the_plugin(void **state)
+{
+    (void)state;
+    char hidden[128];
+    NEEDS_ROOT();
+    kit_prepare(&server);
+    assert_int_equal(chmod(server.folder, 0700), 0);
+    snprintf(hidden, sizeof(hidden), "%s/hidden", server.folder);
+    assert_int_equal(mkdir(hidden, 0700), 0);
+    const struct kit_result *result = kit_rask("run", "--socket", server.socket, "--plugin", "echo", "--user", "65534",
+                                               "--sandbox", "--sandbox-write", hidden, NULL);
+    assert_int_equal(result->code, 78);
+    if (!strstr(result->err, "check limits: --sandbox-write")) fail_msg("%s", result->err);
+    assert_int_equal(rmdir(hidden), 0);
+    assert_int_equal(rmdir(server.folder), 0);
+    kit_forget(&server);
+}
+
 /* What a child inside the sandbox of an older kernel is told when it truncates the file in four ways: bit i, way i was refused. */
 static int refused_truncations(long version, const char *path)
 {
@@ -256,6 +275,7 @@ int main(void)
         KIT_TEST(test_workers_run_as_another_user),
         KIT_TEST(test_workers_of_another_user_die_with_their_supervisor),
         KIT_TEST(test_sandbox_refuses_what_a_handler_does_not_need),
+        KIT_TEST(test_limits_that_cannot_be_had_are_no_fault_of_the_plugin),
         KIT_TEST(test_sandbox_of_older_kernels_refuses_truncation),
     };
     kit_ignore_leaks(); /* workers leak here on purpose */
