@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14) /* Landlock 3 */
 #endif
+#define IO_PRIORITY_OF_PROCESS 1 /* IOPRIO_WHO_PROCESS, not in every header */
 #define WRITES                                                                                        \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
      LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |       \
@@ -181,6 +183,30 @@ static int refuse_by_argument(scmp_filter_ctx filter)
     return result;
 }
 
+/* Where and how soon the supervisor runs is not a handler's to say; of its own threads it is. Groups and users hold others, too. */
+static int spare_supervisor(scmp_filter_ctx filter)
+{
+    static const struct {
+        int call;
+        unsigned process; /* which argument says it */
+    } calls[] = {
+        {SCMP_SYS(sched_setscheduler), 0}, {SCMP_SYS(sched_setparam), 0}, {SCMP_SYS(sched_setattr), 0},
+        {SCMP_SYS(sched_setaffinity), 0},  {SCMP_SYS(migrate_pages), 0},  {SCMP_SYS(move_pages), 0},
+        {SCMP_SYS(setpriority), 1},        {SCMP_SYS(ioprio_set), 1},
+    };
+    int result = 0;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && result == 0; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i].call, 1,
+                                  SCMP_CMP(calls[i].process, SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)getppid()));
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 1,
+                                  SCMP_A0(SCMP_CMP_NE, PRIO_PROCESS, 0));
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 1,
+                                  SCMP_A0(SCMP_CMP_NE, IO_PRIORITY_OF_PROCESS, 0));
+    return result;
+}
+
 static int refuse_writing(scmp_filter_ctx filter)
 {
     static const unsigned long flags[] = {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC};
@@ -221,6 +247,7 @@ static int filter_calls(long version)
         result = refuse_all(filter, refused_by_number, sizeof(refused_by_number) / sizeof(refused_by_number[0]));
     if (result == 0) result = refuse_signals(filter);
     if (result == 0) result = refuse_by_argument(filter);
+    if (result == 0) result = spare_supervisor(filter);
     if (result == 0 && version < 1) result = refuse_writing(filter);
     if (result == 0 && version >= 1 && version < 3) result = refuse_truncating(filter);
     if (result == 0) result = seccomp_load(filter);

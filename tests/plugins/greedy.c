@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <rask/plugin.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,29 @@ static int parents_limit(struct rask_call *call)
     return answer(call, prlimit(getppid(), RLIMIT_CORE, NULL, &limit) < 0 ? errno : 0);
 }
 
+/* The supervisor's priority, that of everybody in its group, its processors, in one answer. */
+static int supervisors_time(struct rask_call *call)
+{
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    int error = setpriority(PRIO_PROCESS, (id_t)getppid(), 5) < 0 ? errno : 0;
+    if (error == EPERM) error = setpriority(PRIO_PGRP, (id_t)getpgid(getppid()), 5) < 0 ? errno : 0;
+    if (error == EPERM) error = sched_setaffinity(getppid(), sizeof(first), &first) < 0 ? errno : 0;
+    return answer(call, error);
+}
+
+/* Of itself it may. */
+static int own_time(struct rask_call *call)
+{
+    cpu_set_t set;
+    int error = setpriority(PRIO_PROCESS, 0, 1) < 0 ? errno : 0;
+    if (error == 0) error = setpriority(PRIO_PROCESS, (id_t)getpid(), 2) < 0 ? errno : 0;
+    if (error == 0) error = sched_getaffinity(0, sizeof(set), &set) < 0 ? errno : 0;
+    if (error == 0) error = sched_setaffinity((pid_t)syscall(SYS_gettid), sizeof(set), &set) < 0 ? errno : 0;
+    return answer(call, error);
+}
+
 static int trace(struct rask_call *call)
 {
     return answer(call, ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) < 0 ? errno : 0);
@@ -210,6 +234,8 @@ static const struct rask_method methods[] = {
     {.name = "pair", .handle = pair},
     {.name = "owner", .handle = owner},
     {.name = "limit", .handle = parents_limit},
+    {.name = "time", .handle = supervisors_time},
+    {.name = "own_time", .handle = own_time},
     {.name = "mode", .handle = mode},
     {.name = "attributes", .handle = attributes},
     {.name = "burn", .handle = burn},

@@ -190,9 +190,10 @@ static void test_sandbox_refuses_what_a_handler_does_not_need(void **state)
     kit_start_prepared(&server, arguments);
     kit_wait_ready(&server);
     struct rask *s = kit_connect(&server, NULL);
-    static const char *const refused[] = {"network", "pair", "trace", "signal", "owner", "limit", "ring"};
+    static const char *const refused[] = {"network", "pair", "trace", "signal", "owner", "limit", "time", "ring"};
     for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (ask(s, refused[i], "") != EPERM) fail_msg("%s is not refused", refused[i]);
+    assert_int_equal(ask(s, "own_time", ""), 0);
     int error = ask(s, "program", "");
     assert_true(error == EPERM || error == EACCES);
     snprintf(inside, sizeof(inside), "%s/inside", server.folder);
