@@ -21,7 +21,7 @@ void rk_oom_init(struct rk_oom *oom);
 void rk_oom_init_below(struct rk_oom *oom, const char *mount, const char *groups);
 
 /** A process died of SIGKILL at `now_ns`: has the kernel killed one for its memory since the last question, or less than a second
- * before? */
+ * before? It may have been another one of the group, which nobody asked about: then this one is blamed, once. */
 bool rk_oom_struck(struct rk_oom *oom, uint64_t now_ns);
 
 #endif
