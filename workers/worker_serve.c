@@ -17,23 +17,14 @@
 
 #define QUANTUM_NS 50000u
 #define TURN_REQUESTS_MAX 256u
-/** A sleeping worker looks by itself this often; what it finds then was a lost wake-up and is counted. */
-#define RESCUE_NS 2000000000u
 /** When it stops: how long it waits for a segment that was announced, and how often it looks. */
 #define FINISH_NS 1000000000u
 #define FINISH_LOOK_NS 10000000u
 /** The bell of a sleeping client is held back at most this long, and only where requests take less than that:
  * RK_HOLD_SERVICE_NS. */
 #define HOLD_NS 20000u
-/** A worker of one session that woke up twice within this time sleeps on that session's bell alone first, for as long. */
-#define BRISK_NS 4000000u
 #define EXIT_FORKED 125
 #define SNAPSHOT_BYTES_MIN 4096u
-
-static bool serveable(const struct rk_served *served)
-{
-    return served->open && !served->stalled && rk_served_ready(served);
-}
 
 /** A private copy of the request, for handlers that do not cope with bytes that change. NULL: out of memory. */
 static const void *snapshot(struct rk_worker *worker, const struct rask_call *call)
@@ -196,13 +187,14 @@ static bool turn_shared(struct rk_worker *worker, struct rk_served *served)
 /** One look at every session. True if a request was served. */
 static bool round_of_turns(struct rk_worker *worker)
 {
-    if (worker->session_count == 1) return serveable(worker->sessions[0]) && turn_alone(worker, worker->sessions[0]);
+    if (worker->session_count == 1)
+        return rk_served_serveable(worker->sessions[0]) && turn_alone(worker, worker->sessions[0]);
     bool served_any = false, passed_over = false;
     uint32_t count = worker->session_count;
     uint32_t start = count > 0 ? worker->first++ % count : 0;
     for (uint32_t i = 0; i < count && worker->session_count == count; i++) {
         struct rk_served *served = worker->sessions[(start + i) % count];
-        if (!serveable(served)) continue;
+        if (!rk_served_serveable(served)) continue;
         if (served->debt_ns >= QUANTUM_NS) {
             served->debt_ns -= QUANTUM_NS;
             passed_over = true;
@@ -213,91 +205,6 @@ static bool round_of_turns(struct rk_worker *worker)
     if (passed_over && !served_any) /* nobody else wants the time */
         for (uint32_t i = 0; i < worker->session_count; i++) worker->sessions[i]->debt_ns = 0;
     return served_any || passed_over;
-}
-
-static bool anything(const struct rk_worker *worker)
-{
-    if (rk_worker_called(worker)) return true;
-    for (uint32_t i = 0; i < worker->session_count; i++)
-        if (serveable(worker->sessions[i])) return true;
-    return false;
-}
-
-/** Nothing to do is the time to say what went unsaid. */
-static void before_sleep(struct rk_worker *worker)
-{
-    rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
-    if (worker->page->queue_depth != 0) rk_store_relaxed(&worker->page->queue_depth, 0);
-    if (worker->page->streams != 0) rk_streams_look(worker);
-    if (rk_log_owes()) rk_log_settle();
-    rk_store_relaxed(&worker->page->log_dropped, rk_log_dropped());
-}
-
-/** Announce on every open session and note its bell. Returns how many words there are; `*heavy`: which barrier. */
-static uint32_t announce(struct rk_worker *worker, bool *heavy)
-{
-    struct rk_wait_word *words = worker->words;
-    uint32_t count = 0;
-    *heavy = false;
-    words[count++] = (struct rk_wait_word){(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
-    for (uint32_t i = 0; i < worker->session_count; i++) {
-        struct rk_served *served = worker->sessions[i];
-        if (!served->open) continue;
-        /* SYNC R10 acquire: read before the announcement and the second look */
-        words[count++] = (struct rk_wait_word){served->own_bell, rk_load_acquire(served->own_bell)};
-        *heavy |= rk_nap_announce(&worker->nap, &served->response_header->worker.state);
-    }
-    return count;
-}
-
-/** One system call for the supervisor's word, every session's bell and the time limit. The limit is set once per RESCUE_NS
- * and not per sleep, so that falling asleep needs no clock.
- *
- * A sleep on one word costs the kernel a quarter less than one on two, of which this process may not write the first. So where
- * the next request is likely to come soon, the supervisor's messages wait for it, or for BRISK_NS. */
-static int sleep_on(struct rk_worker *worker, uint32_t count)
-{
-    if (count == 2 && worker->brisk) {
-        int result = rk_bell_wait(&worker->words[1], 1, worker->woke_ns + BRISK_NS);
-        if (result != -ETIMEDOUT) return result;
-    }
-    if (worker->rescue_ns == 0) worker->rescue_ns = rk_deadline_after(RESCUE_NS);
-    int result = count <= RK_WAIT_WORDS_MAX ? rk_bell_wait(worker->words, count, worker->rescue_ns)
-                                            : rk_crowd_wait(worker->crowd, worker->words, count, worker->rescue_ns);
-    if (result == -ETIMEDOUT) worker->rescue_ns = 0;
-    return result;
-}
-
-/** Nothing rang although something is there: a moment later still not? Then a wake-up was lost. */
-static void look_after_timeout(struct rk_worker *worker, uint32_t count)
-{
-    if (!anything(worker)) return;
-    uint32_t first = count < RK_WAIT_WORDS_MAX ? count : RK_WAIT_WORDS_MAX;
-    if (rk_bell_lost(worker->words, first)) rk_store_relaxed(&worker->page->rescues, worker->page->rescues + 1);
-}
-
-/** Sleep until a client or the supervisor rings; the argument that no ring is lost is in bell.h. `first`: after work, so the
- * ladder learns from it. */
-static void park(struct rk_worker *worker, bool first)
-{
-    bool heavy;
-    rk_nap_begin(&worker->nap);
-    uint32_t count = announce(worker, &heavy);
-    RK_STEP(WORKER_PARKED);
-    rk_nap_barrier(heavy);
-    RK_STEP(WORKER_BARRIER);
-    if (!anything(worker)) {
-        uint64_t start_ns = first && rk_ladder_times(&worker->ladder) ? rask_now_ns() : 0;
-        before_sleep(worker);
-        int result = sleep_on(worker, count);
-        uint64_t woke_before_ns = worker->woke_ns, woke_ns = rk_worker_woke(worker);
-        worker->brisk = woke_ns - woke_before_ns < BRISK_NS;
-        if (first) rk_ladder_slept(&worker->ladder, start_ns != 0 ? woke_ns - start_ns : 0);
-        if (result == -ETIMEDOUT) look_after_timeout(worker, count);
-    }
-    for (uint32_t i = 0; i < worker->session_count; i++)
-        if (worker->sessions[i]->open) rk_park_withdraw(&worker->sessions[i]->response_header->worker.state);
-    RK_STEP(WORKER_AWAKE);
 }
 
 /** Busy for long: clients need not fence any more, but for those that must for good. */
@@ -329,28 +236,40 @@ static void gather(struct rk_served *served)
 static void spin(const struct rk_worker *worker, uint32_t looks)
 {
     if (worker->session_count == 1) gather(worker->sessions[0]);
-    for (uint32_t i = 0; i < looks && !anything(worker); i++) rk_pause();
+    for (uint32_t i = 0; i < looks && !rk_worker_anything(worker); i++) rk_pause();
 }
 
-/** A request that was entered and waits for its segment is not left behind: its sender could not know whether it ran. */
+/** Was its next request entered, and waits for its segment, or for its turn since that came? */
+static bool entered(const struct rk_served *served)
+{
+    return served->open && rk_load_relaxed(&served->response_header->taken) > served->position;
+}
+
+/** Wait a little for the segment of a session. False: it has not come, or the sessions are others now. */
+static bool await_segment(struct rk_worker *worker, uint32_t place)
+{
+    const struct rk_served *served = worker->sessions[place];
+    struct rk_wait_word word = {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
+    if (!served->stalled) return true;
+    rk_bell_wait(&word, 1, rk_deadline_after(FINISH_LOOK_NS));
+    rk_worker_control(worker);
+    return place < worker->session_count && worker->sessions[place] == served && !served->stalled;
+}
+
+/** A request that was entered is not left behind: its sender could not know whether it ran. Its segment may still be on its way,
+ * or have come with the message that ended the loop. */
 static void finish_entered(struct rk_worker *worker)
 {
-    uint64_t deadline_ns = 0;
+    uint64_t deadline_ns = rk_deadline_after(FINISH_NS);
     for (uint32_t i = 0; i < worker->session_count;) {
         struct rk_served *served = worker->sessions[i];
-        if (!served->open || !served->stalled) {
+        uint32_t count = worker->session_count;
+        if (!entered(served)) {
             i++;
             continue;
         }
-        if (deadline_ns == 0) deadline_ns = rk_deadline_after(FINISH_NS);
         if (rask_now_ns() >= deadline_ns) return;
-        uint32_t count = worker->session_count;
-        struct rk_wait_word word = {(uint32_t *)(uintptr_t)worker->control_word, worker->control_seen};
-        rk_bell_wait(&word, 1, rk_deadline_after(FINISH_LOOK_NS));
-        rk_worker_control(worker);
-        if (worker->session_count == count && worker->sessions[i] == served && !served->stalled &&
-            serve_next(worker, served))
-            rk_served_ring(served);
+        if (await_segment(worker, i) && serve_next(worker, served)) rk_served_ring(served);
         if (worker->session_count != count) i = 0; /* they have moved */
     }
 }
@@ -378,7 +297,7 @@ int rk_worker_serve(struct rk_worker *worker)
             yields++;
             sched_yield();
         } else {
-            park(worker, !slept);
+            rk_worker_park(worker, !slept);
             slept = true;
             yields = 0;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker's private state, shared by worker.c (life), worker_serve.c (loop) and worker_control.c (messages). */
+/* A worker's private state, shared by worker.c (life), worker_serve.c (loop), worker_park.c (sleep) and
+ * worker_control.c (messages). */
 #ifndef RK_WORKER_STATE_H
 #define RK_WORKER_STATE_H
 
@@ -59,6 +60,25 @@ static inline bool rk_worker_called(const struct rk_worker *worker)
     /* SYNC R7 acquire: pairs with the supervisor's bump after sending */
     return rk_load_acquire(worker->control_word) != worker->control_seen;
 }
+
+/** Has a session a request that can be served? */
+static inline bool rk_served_serveable(const struct rk_served *served)
+{
+    return served->open && !served->stalled && rk_served_ready(served);
+}
+
+/** Is there anything to do? */
+static inline bool rk_worker_anything(const struct rk_worker *worker)
+{
+    if (rk_worker_called(worker)) return true;
+    for (uint32_t i = 0; i < worker->session_count; i++)
+        if (rk_served_serveable(worker->sessions[i])) return true;
+    return false;
+}
+
+/** Sleep until a client or the supervisor rings; the argument that no ring is lost is in bell.h. `first`: after work, so the
+ * ladder learns from it. */
+void rk_worker_park(struct rk_worker *worker, bool first);
 
 /** Receive and act on every message that waits. Sets `stopping` on SHUTDOWN and when the supervisor is gone. */
 void rk_worker_control(struct rk_worker *worker);
