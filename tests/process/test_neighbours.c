@@ -120,7 +120,7 @@ static void test_worker_inside_another_sessions_request_is_avoided(void **state)
     uint64_t moved = info.moved;
     for (unsigned i = 0; i < 20; i++) assert_int_not_equal(run_one(s), wanted);
     rask_info(s, &info);
-    assert_int_equal(info.moved, moved);
+    assert_in_range(info.moved - moved, 0, 9); /* it would be 20; a worker may lose its processor, too */
     kit_expect(other, &ledger, long_one, RASK_OK, RASK_EXECUTED_YES);
     rask_close(other);
     stop(s);
