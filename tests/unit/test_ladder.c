@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "forged_files.h"
+
 static void test_mode_names_go_both_ways(void **state)
 {
     (void)state;
@@ -163,27 +165,12 @@ static void test_what_came_after_a_yield_was_spun_for_in_vain(void **state)
 
 static char folder[] = "/tmp/rask-test-cgroup-XXXXXX";
 
-static void write_file(const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    for (char *cut = strchr(path + sizeof folder, '/'); cut != NULL; cut = strchr(cut + 1, '/')) {
-        *cut = '\0';
-        mkdir(path, 0700);
-        *cut = '/';
-    }
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 /** Thousandths of a processor below `folder` for a process in `groups`. */
 static struct rk_cpus look(const char *groups)
 {
     struct rk_cpus cpus;
     char path[256];
-    write_file("self", groups);
+    write_file(folder, "self", groups);
     snprintf(path, sizeof path, "%s/self", folder);
     rk_cpus_look_below(&cpus, folder, path);
     return cpus;
@@ -194,13 +181,13 @@ static void test_quota_of_the_own_group_and_all_above_counts(void **state)
     (void)state;
     assert_non_null(mkdtemp(folder));
     assert_int_equal(look("0::/\n").quota_milli, UINT32_MAX);
-    write_file("a/cpu.max", "150000 100000\n");
-    write_file("a/b/cpu.max", "max 100000\n");
+    write_file(folder, "a/cpu.max", "150000 100000\n");
+    write_file(folder, "a/b/cpu.max", "max 100000\n");
     struct rk_cpus cpus = look("0::/a/b\n");
     assert_int_equal(cpus.quota_milli, 1500);
     assert_int_equal(cpus.usable, 1); /* the half one is not for spinning */
     assert_non_null(strstr(cpus.quota_from, "/a/cpu.max"));
-    write_file("a/b/cpu.max", "20000 100000\n");
+    write_file(folder, "a/b/cpu.max", "20000 100000\n");
     cpus = look("0::/a/b\n");
     assert_int_equal(cpus.quota_milli, 200);
     assert_int_equal(cpus.usable, 1);
@@ -211,10 +198,10 @@ static void test_quota_of_the_own_group_and_all_above_counts(void **state)
 static void test_quota_of_version_1_counts(void **state)
 {
     (void)state;
-    write_file("cpu,cpuacct/x/cpu.cfs_quota_us", "-1\n");
-    write_file("cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
-    write_file("cpu,cpuacct/x/y/cpu.cfs_quota_us", "50000\n");
-    write_file("cpu,cpuacct/x/y/cpu.cfs_period_us", "50000\n");
+    write_file(folder, "cpu,cpuacct/x/cpu.cfs_quota_us", "-1\n");
+    write_file(folder, "cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
+    write_file(folder, "cpu,cpuacct/x/y/cpu.cfs_quota_us", "50000\n");
+    write_file(folder, "cpu,cpuacct/x/y/cpu.cfs_period_us", "50000\n");
     assert_int_equal(look("4:cpu,cpuacct:/x\n").quota_milli, UINT32_MAX);
     assert_int_equal(look("7:memory:/x/y\n4:cpu,cpuacct:/x/y\n").quota_milli, 1000);
     assert_int_equal(look("4:cpuset:/x/y\n").quota_milli, UINT32_MAX);
