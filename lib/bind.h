@@ -10,7 +10,7 @@
 __attribute__((always_inline)) static inline void rk_bind(struct rask *s, struct rk_lane *lane,
                                                           struct rk_ticket *ticket)
 {
-    struct rk_request_slot *slot = rk_lane_slot(lane);
+    struct rk_request_slot *slot = lane->next_request;
     if (RK_LIKELY(ticket->block == RK_BLOCK_NONE)) {
         rk_copy_inline(slot->payload.bytes, ticket->bytes);
     } else {

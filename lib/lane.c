@@ -13,15 +13,19 @@ size_t rk_lane_private_bytes(const struct rk_params *params)
 }
 
 /** A lane without an incarnation. */
-static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, uint32_t *bell,
-                             struct rk_lane_entry *entries)
+static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, struct rk_pair_page *pair,
+                             uint32_t *bell, struct rk_lane_entry *entries)
 {
+    struct rk_request_slot *requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES);
     return (struct rk_lane){
+        .next_request = requests,
+        .in_ring = 1,
         .mask = slots - 1,
         .give_up_below = rk_slots_give_up_below(slots - 1),
         .give_up_due = rk_fence_only() ? rk_slots_give_up_below(slots - 1) : 0,
         .index = (uint16_t)index,
-        .requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES),
+        .requests = requests,
+        .pair = pair,
         .worker_bell = bell,
         .entries = entries,
         .page = page,
@@ -31,10 +35,12 @@ static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_requ
 }
 
 void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
-                  struct rk_bell_page *bells, void *memory)
+                  uint8_t *bell_base, void *memory)
 {
     void *page = request_base + rk_request_lane_offset(params, index);
-    *lane = unused(index, params->ring_slots, page, &bells->lane[index].word, memory);
+    void *pair = bell_base + rk_bell_pair_offset(params, index);
+    struct rk_bell_page *bells = (void *)bell_base;
+    *lane = unused(index, params->ring_slots, page, pair, &bells->lane[index].word, memory);
 }
 
 int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int response_fd, int pidfd)
@@ -103,7 +109,8 @@ void rk_lane_reset(struct rk_lane *lane)
     /* Nobody reads this memory now: its worker is dead, or never opened the lane. */
     memset(lane->page, 0, sizeof *lane->page);
     memset(lane->requests, 0, ((size_t)lane->mask + 1) * sizeof *lane->requests);
-    *lane = unused(lane->index, lane->mask + 1, lane->page, lane->worker_bell, lane->entries);
+    memset(lane->pair, 0, sizeof *lane->pair);
+    *lane = unused(lane->index, lane->mask + 1, lane->page, lane->pair, lane->worker_bell, lane->entries);
 }
 
 int rk_lane_add_segment(struct rk_lane *lane, uint32_t id, uint64_t bytes, int fd)
@@ -193,7 +200,8 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
     bool reply = known && (kind == RK_RESPONSE_REPLY || kind == RK_RESPONSE_QUIET) && status < 32 &&
                  (REPLY_STATUSES >> status & 1) && index != RK_HOLE;
     lane->lease = RK_LEASE_NONE;
-    if (position >= lane->position || next > lane->mask || (!reply && whole_kind != RK_RESPONSE_SKIPPED))
+    if (position >= lane->position || !rk_slot_exists(next, lane->mask) ||
+        (!reply && whole_kind != RK_RESPONSE_SKIPPED))
         return broken(lane, whole_kind, status, next, generation);
     if (index == RK_HOLE) {
         lane->holes--;
@@ -250,7 +258,7 @@ void rk_lane_make_hole(struct rk_lane *lane, uint64_t position)
 void rk_lane_mark(struct rk_lane *lane, uint64_t position, uint8_t marks)
 {
     /* SYNC R3 release, then rk_park_barrier: pairs with rk_served_take */
-    rk_store_release(&lane->requests[rk_slot_line(rk_lane_entry(lane, position)->slot, lane->mask)].cancel, marks);
+    rk_store_release(&rk_lane_request_at(lane, rk_lane_entry(lane, position)->slot)->cancel, marks);
 }
 
 uint64_t rk_lane_taken(struct rk_lane *lane)

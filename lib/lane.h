@@ -51,12 +51,15 @@ struct rk_lane {
     const struct rk_response_slot *next_response; /* slot that the worker announced */
     uint64_t response_position;                   /* next response, and oldest request position in use */
     uint64_t position;                            /* next request */
+    struct rk_request_slot *next_request;         /* where that goes, already announced */
     struct rk_request_slot *requests;
+    struct rk_pair_page *pair;
     struct rk_lane_entry *entries; /* by position & mask */
     uint32_t mask;
-    uint32_t slot;   /* of the next request, already announced */
-    uint32_t window; /* how many dispatch allows, at most mask + 1 - RK_SLOTS_SPARE */
-    uint32_t items;  /* positions that hold tickets of streams: the window is for the others */
+    uint32_t slot;    /* number of next_request */
+    uint32_t in_ring; /* rk_slots_next() */
+    uint32_t window;  /* how many dispatch allows, at most mask + 1 - RK_SLOTS_SPARE */
+    uint32_t items;   /* positions that hold tickets of streams: the window is for the others */
     uint16_t index;
     uint8_t state;
     union {
@@ -104,9 +107,9 @@ struct rk_lane {
 /** Private memory of one lane: its entries. */
 size_t rk_lane_private_bytes(const struct rk_params *params);
 
-/** Prepare lane `index` of a request segment that the client maps. `memory` has rk_lane_private_bytes() bytes. */
+/** Prepare lane `index` of the segments that the client has made. `memory` has rk_lane_private_bytes() bytes. */
 void rk_lane_init(struct rk_lane *lane, uint32_t index, const struct rk_params *params, uint8_t *request_base,
-                  struct rk_bell_page *bells, void *memory);
+                  uint8_t *bell_base, void *memory);
 
 /** The worker's response segment is here: map it and be OPEN. Takes both descriptors. -EPROTO, -ENOMEM. */
 int rk_lane_open(struct rk_lane *lane, const struct rk_params *params, int response_fd, int pidfd);
@@ -156,21 +159,21 @@ static inline struct rk_lane_entry *rk_lane_entry(const struct rk_lane *lane, ui
     return &lane->entries[position & lane->mask];
 }
 
-/** The slot of the next request: the client's alone until it is published. The caller has checked that rk_lane_load() is
- * below the window. */
-static inline struct rk_request_slot *rk_lane_slot(struct rk_lane *lane)
+/** Where a request is written. */
+static inline struct rk_request_slot *rk_lane_request_at(const struct rk_lane *lane, uint32_t slot)
 {
-    return &lane->requests[rk_slot_line(lane->slot, lane->mask)];
+    return (struct rk_request_slot *)(uintptr_t)rk_slot_request(lane->requests, lane->pair, slot, lane->mask);
 }
 
-/** Fill and publish the next slot, rk_lane_slot(), but for its payload, which the caller has written. What the lane and
- * the ticket remember of it is noted after the worker could see it. `apart`: it runs at the same time, elsewhere. */
+/** Fill and publish the next slot, lane->next_request, which is the client's alone until then, but for its payload, which the
+ * caller has written. The caller has checked that rk_lane_load() is below the window. What the lane and the ticket remember
+ * of it is noted after the worker could see it. `apart`: it runs at the same time, elsewhere. */
 __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane *lane, struct rk_request_slot *slot,
                                                                   struct rk_ticket *ticket, bool apart)
 {
     uint64_t position = lane->position;
     uint64_t load = position - lane->response_position;
-    uint32_t at = lane->slot, next = rk_slots_next(at, load, lane->mask);
+    uint32_t at = lane->slot, next = rk_slots_next(at, load, &lane->in_ring, lane->mask);
     uint64_t who = rk_request_word_who((uint32_t)(ticket->id >> 32), ticket->length);
     /* SYNC R5 with R1, `consumed`: pairs with rk_served_take */
     uint64_t what =
@@ -188,6 +191,7 @@ __attribute__((always_inline)) static inline void rk_lane_publish(struct rk_lane
     RK_STEP(REQUEST_RUNG);
     lane->entries[position & lane->mask] = (struct rk_lane_entry){(uint32_t)ticket->id, at};
     lane->slot = next;
+    lane->next_request = rk_lane_request_at(lane, next);
     lane->position = position + 1;
     ticket->state = RK_TICKET_BOUND;
     ticket->flags = (uint8_t)((ticket->flags & ~RK_TICKET_MARKED) | RK_TICKET_LANE_HOLDS);
@@ -229,7 +233,7 @@ enum rk_taking {
 static inline void rk_lane_passed(struct rk_lane *lane, uint32_t next)
 {
     RK_STEP(RESPONSE_COPIED);
-    lane->next_response = &lane->responses[rk_slot_line(next, lane->mask)];
+    lane->next_response = rk_slot_response(lane->responses, lane->pair, next, lane->mask);
     lane->response_position++;
     RK_STEP(RESPONSE_PASSED);
 }
@@ -259,7 +263,7 @@ rk_lane_plain(const struct rk_lane *lane, struct rk_tickets *tickets, uint32_t *
     *next = rk_response_next(what);
     bool plain = (uint32_t)who == (uint32_t)(ticket->id >> 32) && rk_response_is_ok(what) &&
                  rk_load_relaxed(&slot->kind) == RK_RESPONSE_REPLY && *length <= RASK_INLINE_BYTES &&
-                 *next <= lane->mask && ticket->state == RK_TICKET_BOUND &&
+                 rk_slot_exists(*next, lane->mask) && ticket->state == RK_TICKET_BOUND &&
                  (ticket->flags & ~RK_TICKET_PRIVATE) == RK_TICKET_LANE_HOLDS && ticket->block == RK_BLOCK_NONE;
     return RK_LIKELY(plain) ? ticket : NULL;
 }
@@ -275,7 +279,7 @@ __attribute__((always_inline)) static inline struct rk_ticket *rk_lane_quiet(con
     uint64_t what = rk_load_relaxed((const uint64_t *)(const void *)&slot->code);
     *next = rk_response_next(what);
     bool usual = (uint32_t)who == (uint32_t)(ticket->id >> 32) && rk_response_is_ok(what) &&
-                 rk_load_relaxed(&slot->kind) == RK_RESPONSE_QUIET && *next <= lane->mask &&
+                 rk_load_relaxed(&slot->kind) == RK_RESPONSE_QUIET && rk_slot_exists(*next, lane->mask) &&
                  ticket->state == RK_TICKET_BOUND && ticket->flags == (RK_TICKET_SPECIAL | RK_TICKET_LANE_HOLDS) &&
                  ticket->wishes == RK_WISH_STREAM && (ticket->kind & RK_REQUEST_KIND_BITS) == RK_REQUEST_ITEM &&
                  ticket->block == RK_BLOCK_NONE && ticket->memory_class == 0;

@@ -61,6 +61,8 @@ uint32_t rk_layout_fingerprint(void)
         offsetof(struct rk_pool_member, rescues),
         sizeof(struct rk_pool_member),
         offsetof(struct rk_bell_page, lane),
+        offsetof(struct rk_pair_page, request[1]),
+        offsetof(struct rk_pair_page, response),
         offsetof(struct rk_control_page, word),
         offsetof(struct rk_control_page, stop_epoch),
     };
@@ -134,9 +136,15 @@ uint64_t rk_response_segment_bytes(const struct rk_params *p)
     return rk_response_slab_offset(p) + p->slab_bytes;
 }
 
+uint64_t rk_bell_pair_offset(const struct rk_params *p, uint32_t lane)
+{
+    return pages(offsetof(struct rk_bell_page, lane) + p->lanes * sizeof(struct rk_bell)) +
+           lane * sizeof(struct rk_pair_page);
+}
+
 uint64_t rk_bell_segment_bytes(const struct rk_params *p)
 {
-    return pages(offsetof(struct rk_bell_page, lane) + p->lanes * sizeof(struct rk_bell));
+    return rk_bell_pair_offset(p, p->lanes);
 }
 
 uint64_t rk_pool_segment_bytes(uint32_t workers)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The one contract: every structure that two processes map, who writes it, and in which order.
  *
- * A session's arena. Every segment is a sealed memfd with one writing party (the bell has two: it holds nothing but
- * futex words). Offsets follow from struct rk_params alone, which travels in control messages and is checked there: no
- * offset is ever read from shared memory, except block references, which are checked against the mapping.
+ * A session's arena. Every segment is a sealed memfd with one writing party. The bell has two: it holds futex words, and
+ * slots that nobody but the other end of their lane believes (below, "The pair"). Offsets follow from struct rk_params alone,
+ * which travels in control messages and is checked there: no offset is ever read from shared memory, except block references,
+ * which are checked against the mapping.
  *
  *   segment        offset            content                              written by  read by
  *   -------        ------            -------                              ----------  -------
@@ -30,6 +31,9 @@
  *   status         0                 rk_status_page                       worker      supervisor, tools
  *   bell           64                the client's futex word              all         client
  *                  128 + i*64        lane i's futex word                  all         worker i
+ *                  pairs + i*4096    lane i: rk_pair_page                 client and worker i; no other worker can reach it
+ *                    +0, +1024         two request slots                    client      worker i
+ *                    +2048, +3072      two response slots                   worker i    client
  *   control word   64                one counter                          supervisor  one worker or one client
  *                  128               epoch to stop (workers only)         supervisor  one worker
  *   pool           64                rk_pool_page: the pool               supervisor  tools
@@ -67,7 +71,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RK_LAYOUT 4u
+#define RK_LAYOUT 5u
 #define RK_MAGIC 0x6b736172676d3173ull
 #define RK_PAGE_BYTES 4096u
 #define RK_LINE_BYTES 64u
@@ -165,9 +169,18 @@ enum rk_response_kind {
 #define RK_CANCEL_STOP 2u
 
 /* Slots are linked: every message names the slot that the next one will be in (`next`), and the writer chooses it (slots.h).
- * A caller that waits for each answer goes back and forth between two lines that both caches know; in a deep pipeline the
- * slots pass by in order. Slot n is line n * RK_SLOT_STRIDE modulo the ring. The sequence is the lane position + 1; it never
- * wraps, so a slot that was not used for long cannot be mistaken for a new message. Position 0 is in slot 0. */
+ * A caller that waits for each answer goes back and forth between the two slots of the pair; in a deep pipeline the slots of
+ * the ring pass by in order. Slot n of the ring is line n * RK_SLOT_STRIDE modulo the ring. The sequence is the lane position
+ * + 1; it never wraps, so a slot that was not used for long cannot be mistaken for a new message. Position 0 is in slot 0.
+ *
+ * The pair: two slots each way that both ends map writable. To hand a line over takes about half as long when the reader could
+ * write it (docs/design.md, "Memory with one writer has a price"). What a party can do by writing where it only reads is
+ * mislead itself: a slot is read by nobody but the other end of its lane, the client keeps its requests in its tickets, and
+ * neither end reads back what it wrote. A worker maps the page of its own lane alone. */
+
+/** Numbers of the pair's slots, both ways; those of the ring are below. */
+#define RK_SLOT_PAIR 0xfffeu
+static_assert(RK_SLOT_PAIR > RASK_RING_SLOTS_MAX, "a number of its own");
 
 /** One request. */
 struct rk_request_slot {
@@ -268,19 +281,6 @@ struct rk_side_slot {
 static_assert(sizeof(struct rk_side_slot) == 64, "one line");
 static_assert(offsetof(struct rk_side_slot, payload) == 32, "layout");
 
-/** Copy inline bytes that were just written in smaller pieces, word by word: a wider load would have to wait until the pieces
- * have left the processor's store buffer. */
-static inline void rk_copy_inline(uint8_t *to, const uint8_t *from)
-{
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < RASK_INLINE_BYTES; i += 8) {
-        uint64_t word;
-        memcpy(&word, from + i, 8);
-        __asm__("" : "+r"(word)); /* keeps the compiler from widening it again */
-        memcpy(to + i, &word, 8);
-    }
-}
-
 /** First page of the request segment. */
 struct rk_request_header {
     struct rk_segment_header header;
@@ -338,6 +338,21 @@ struct rk_bell_page {
 static_assert(offsetof(struct rk_bell_page, client) == 64, "drawing");
 static_assert(offsetof(struct rk_bell_page, lane) == 128, "drawing");
 
+/** A lane's pair of slots each way. They lie far apart: no processor fetches one with the other. */
+struct rk_pair_page {
+    struct {
+        struct rk_request_slot slot;
+        uint8_t apart[960];
+    } request[2];
+    struct {
+        struct rk_response_slot slot;
+        uint8_t apart[960];
+    } response[2];
+};
+static_assert(sizeof(struct rk_pair_page) == RK_PAGE_BYTES, "one page");
+static_assert(offsetof(struct rk_pair_page, request[1]) == 1024, "drawing");
+static_assert(offsetof(struct rk_pair_page, response) == 2048, "drawing");
+
 struct rk_control_page {
     struct rk_segment_header header;
     uint32_t word RK_LINE_ALIGNED;       /* R7 */
@@ -360,6 +375,7 @@ uint64_t rk_response_segment_bytes(const struct rk_params *params);
 uint64_t rk_response_emissions_offset(const struct rk_params *params);
 uint64_t rk_response_slab_offset(const struct rk_params *params);
 uint64_t rk_bell_segment_bytes(const struct rk_params *params);
+uint64_t rk_bell_pair_offset(const struct rk_params *params, uint32_t lane);
 uint64_t rk_pool_segment_bytes(uint32_t workers);
 
 /** Write a segment's header; magic last. `base` is zeroed memory of `bytes` bytes. */

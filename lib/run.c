@@ -13,6 +13,7 @@ static void pause_a_little(void)
 
 void rk_run_gather(struct rk_run *run, const struct rk_reading *at, uint64_t in_flight)
 {
+    if (!rk_slots_in_ring(at->ring, at->next, at->mask)) return; /* the first of many: it comes alone */
     if (run->left > 0) {
         run->left--;
         return;

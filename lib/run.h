@@ -47,6 +47,8 @@ static inline uint32_t rk_run_length(uint64_t in_flight)
     return in_flight / 3 < RK_RUN_MAX ? (uint32_t)in_flight / 3 : RK_RUN_MAX;
 }
 
+/** Is the message there that is `behind` places behind the next one? If that one is not in the ring, the answer may be no although
+ * it is. */
 static inline bool rk_run_there(const struct rk_reading *at, uint32_t behind)
 {
     const uint64_t *slot = rk_slots_behind(at->ring, at->next, behind, at->mask);

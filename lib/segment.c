@@ -127,6 +127,20 @@ fail:
     return result;
 }
 
+int rk_segment_hide(const struct rk_segment *segment, uint64_t offset)
+{
+    if (mprotect((uint8_t *)segment->base + offset, segment->bytes - offset, PROT_NONE) == 0) return 0;
+    return rk_error(-ENOMEM, "cannot hide a part of the bells: %s", strerror(errno));
+}
+
+int rk_segment_show(const struct rk_segment *segment, uint64_t offset, uint64_t bytes)
+{
+    void *part = (uint8_t *)segment->base + offset;
+    int result = mprotect(part, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+    if (result == 0) result = settle_mapping(part, bytes, MADV_POPULATE_WRITE);
+    return result == 0 ? 0 : rk_error(-ENOMEM, "cannot use a lane's pair of slots: %s", strerror(-result));
+}
+
 void rk_segment_close_fd(struct rk_segment *segment)
 {
     if (segment->fd >= 0) close(segment->fd);

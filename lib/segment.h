@@ -2,7 +2,8 @@
 /* Sealed memfd segments: the only file that calls mmap.
  *
  * The writer creates, maps read-write, populates, writes the header, seals (SHRINK|GROW|FUTURE_WRITE|SEAL) and only
- * then hands the descriptor over. The bell has two writing parties and is sealed without FUTURE_WRITE. A receiver checks
+ * then hands the descriptor over. The bell has two writing parties and is sealed without FUTURE_WRITE; a worker hides the
+ * parts of it that are not for it. A receiver checks
  * the seals (a superset: the kernel may add one), then the exact size, then that every page is allocated, and only then
  * maps. Every mapping is MADV_DONTFORK. */
 #ifndef RK_SEGMENT_H
@@ -32,6 +33,12 @@ int rk_segment_verify(int fd, enum rk_segment_kind kind, uint64_t bytes);
 /** Verify, map (read-only; the bell read-write), populate, check the header. Takes ownership of `fd` in every case: it is
  * closed on failure. With keep_fd false it is closed on success, too (the mapping stays). -EPROTO, -ENOMEM. */
 int rk_segment_map(struct rk_segment *segment, int fd, enum rk_segment_kind kind, uint64_t bytes, bool keep_fd);
+
+/** Make everything from `offset` on unreachable for this process, until it is shown. -ENOMEM. */
+int rk_segment_hide(const struct rk_segment *segment, uint64_t offset);
+/** Make a hidden part of a bell readable and writable. Every page is present, and may be written at the hardware's level, too:
+ * that is what the pair is for (layout.h). -ENOMEM. */
+int rk_segment_show(const struct rk_segment *segment, uint64_t offset, uint64_t bytes);
 
 /** Unmap and close. Harmless on RK_SEGMENT_INIT and when repeated. */
 void rk_segment_finish(struct rk_segment *segment);

@@ -43,6 +43,18 @@ static void note_request(const struct rk_member *member, struct rk_crash_job *jo
     job->position = (uint32_t)(ticket >> 32);
 }
 
+/* The two slots of the pair, behind those of the ring. The worker could write there; see docs/crashes.md. */
+static void note_pair(const struct rk_client *client, uint32_t lane, struct rk_crash_job *job)
+{
+    for (unsigned i = 0; i < 2 && job->slots > 0 && client->bell_fd; i++) {
+        off_t from =
+            (off_t)(rk_bell_pair_offset(&client->params, lane) + i * offsetof(struct rk_pair_page, request[1]));
+        if (sendfile(job->record_fd, client->bell_fd->fd, &from, sizeof(struct rk_request_slot)) ==
+            (ssize_t)sizeof(struct rk_request_slot))
+            job->slots++;
+    }
+}
+
 /* The client wipes the ring as soon as it knows of the death, and a worker that was killed has saved nothing. So the
  * kernel copies the ring from one memfd to the other, some tens of KiB, before anybody is told. */
 static void note_ring(const struct rk_member *member, struct rk_crash_job *job)
@@ -57,7 +69,8 @@ static void note_ring(const struct rk_member *member, struct rk_crash_job *job)
         off_t from = (off_t)(rk_request_lane_offset(&client->params, lane) + RK_PAGE_BYTES);
         if (bytes > RK_CRASH_RING_BYTES_MAX || lseek(job->record_fd, RK_CRASH_RING_OFFSET, SEEK_SET) < 0) return;
         if (sendfile(job->record_fd, client->request->fd, &from, bytes) == (ssize_t)bytes)
-            job->ring_slots = client->params.ring_slots;
+            job->slots = client->params.ring_slots;
+        note_pair(client, lane, job);
         return;
     }
 }

@@ -91,8 +91,8 @@ struct rk_crash_job {
     uint32_t session;
     uint32_t method;
     uint32_t ticket;
-    uint32_t position;   /* low bits of the request's position in its lane */
-    uint32_t ring_slots; /* of its lane's ring, copied by the kernel to RK_CRASH_RING_OFFSET; 0: not */
+    uint32_t position; /* low bits of the request's position in its lane */
+    uint32_t slots;    /* of its lane, copied by the kernel to RK_CRASH_RING_OFFSET; 0: not */
     uint32_t worker;
     uint32_t generation;
     const struct rk_generation *plugin; /* the file it had loaded */

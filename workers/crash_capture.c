@@ -91,7 +91,7 @@ static void from_record(struct capture *capture)
 
 static bool find_slot(const struct rk_crash_job *job, struct rk_request_slot *slot)
 {
-    for (uint32_t i = 0; i < job->ring_slots; i++) {
+    for (uint32_t i = 0; i < job->slots; i++) {
         if (!read_all(job->record_fd, slot, sizeof(*slot), RK_CRASH_RING_OFFSET + i * sizeof(*slot))) return false;
         bool same = (uint32_t)(slot->sequence - 1) == job->position && slot->ticket == job->ticket;
         if (same && slot->sequence != 0 && slot->method == job->method) return true;

@@ -24,8 +24,8 @@ static uint32_t waiting(const struct rk_served *served, const struct rk_request_
     for (; count < LINKED; count++) {
         if (rk_load_acquire(&slot->sequence) != position + 1 + count) return count;
         uint32_t next = rk_load_relaxed(&slot->next);
-        if (next > served->mask) return count + 1;
-        slot = &served->requests[rk_slot_line(next, served->mask)];
+        if (!rk_slot_exists(next, served->mask)) return count + 1;
+        slot = rk_slot_request(served->requests, served->pair, next, served->mask);
     }
     const struct rk_reading at = {served->requests, slot, served->mask, position + count};
     uint32_t there = 0, missing = 1;

@@ -33,6 +33,7 @@ int rk_served_create(struct rk_served **out, const struct rk_message_session *me
     }
     rk_slab_init(&served->slab, RK_RESPONSE_BLOCKS_MAX);
     result = rk_segment_map(&served->bell, bell_fd, RK_SEGMENT_BELL, rk_bell_segment_bytes(&served->params), false);
+    if (result == 0) result = rk_segment_hide(&served->bell, rk_bell_pair_offset(&served->params, 0));
     if (result != 0)
         close(request_fd);
     else
@@ -64,7 +65,10 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
 {
     const struct rk_params *params = &served->params;
     if (served->open || lane >= params->lanes) return rk_error(-EPROTO, "lane %u cannot be opened", lane);
-    int result = rk_segment_create(&served->response[0], RK_SEGMENT_RESPONSE, rk_response_segment_bytes(params));
+    uint64_t pair_offset = rk_bell_pair_offset(params, lane);
+    int result = rk_segment_show(&served->bell, pair_offset, sizeof *served->pair);
+    if (result != 0) return result;
+    result = rk_segment_create(&served->response[0], RK_SEGMENT_RESPONSE, rk_response_segment_bytes(params));
     if (result != 0) return result;
     uint8_t *response = served->response[0].base;
     const uint8_t *request = served->request[0].base;
@@ -75,6 +79,9 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->requests =
         (const struct rk_request_slot *)(const void *)((const uint8_t *)served->lane_page + RK_PAGE_BYTES);
     served->next_request = served->requests;
+    served->next_response = served->responses;
+    served->in_ring = 1;
+    served->pair = (struct rk_pair_page *)(void *)((uint8_t *)served->bell.base + pair_offset);
     served->emission_ring = (struct rk_side_slot *)(void *)(response + rk_response_emissions_offset(params));
     served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
     served->client_bell = &bells->client.word;
@@ -148,7 +155,7 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     slot->status = (uint16_t)status;
     RK_STEP(RESPONSE_STATUS);
     uint64_t load = position - served->consumed;
-    uint32_t at = served->slot, next = rk_slots_next(at, load, served->mask);
+    uint32_t at = served->slot, next = rk_slots_next(at, load, &served->in_ring, served->mask);
     slot->next = (uint16_t)next;
     slot->kind = (uint8_t)kind;
     RK_STEP(RESPONSE_FIELDS);
@@ -158,6 +165,8 @@ __attribute__((always_inline)) static inline void publish(struct rk_served *serv
     bool due = rk_publish_due(served->client_state); /* asleep, or wants a fence, which would wait for lines given up */
     if (RK_UNLIKELY(due)) served->ring_due = true;
     served->slot = next;
+    served->next_response =
+        (struct rk_response_slot *)(uintptr_t)rk_slot_response(served->responses, served->pair, next, served->mask);
     RK_STEP(RESPONSE_NOTED);
     if (served->apart)
         rk_slots_prepare(served->responses, at, load, served->mask, due ? served->give_up_due : served->give_up_below);
@@ -257,7 +266,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         handling->method = (uint16_t)(method & 0xff);
     }
     if (RK_UNLIKELY(handling->kind == 0 || handling->kind >= RK_REQUEST_KIND_COUNT ||
-                    length > served->params.payload_bytes_max || next > served->mask ||
+                    length > served->params.payload_bytes_max || !rk_slot_exists(next, served->mask) ||
                     !free_consumed(served, consumed))) {
         rk_error(-EPROTO, "request of kind %u, length %u, next slot %u, consumed %u at position %llu", kind, length,
                  next, consumed, (unsigned long long)served->position);
@@ -268,7 +277,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         if (RK_UNLIKELY(found == -EAGAIN)) served->stalled = true;
         if (RK_UNLIKELY(found != 0)) return found == -EAGAIN ? RK_TAKE_STALLED : RK_TAKE_BAD;
     }
-    served->next_request = &served->requests[rk_slot_line(next, served->mask)];
+    served->next_request = rk_slot_request(served->requests, served->pair, next, served->mask);
     RK_STEP(REQUEST_READ);
     return RK_UNLIKELY(cancelled) ? skip(served, handling->ticket) : RK_TAKE_REQUEST;
 }

@@ -26,12 +26,15 @@ struct rk_served {
     uint64_t consumed;                          /* responses the client has read */
     const struct rk_request_slot *requests;
     struct rk_response_slot *responses;
+    struct rk_pair_page *pair;
+    struct rk_response_slot *next_response; /* already announced */
     struct rk_response_header *response_header;
     uint32_t mask;
-    uint32_t slot; /* of the next response, already announced */
-    bool open;     /* lane is open */
-    bool fenced;   /* no membarrier on one of the sides */
-    bool stalled;  /* next request waits for a segment that has not come yet */
+    uint32_t slot;    /* number of next_response */
+    uint32_t in_ring; /* rk_slots_next() */
+    bool open;        /* lane is open */
+    bool fenced;      /* no membarrier on one of the sides */
+    bool stalled;     /* next request waits for a segment that has not come yet */
     bool snapshot;
     bool ring_due;          /* a response was published while the client may sleep */
     bool apart;             /* the client runs at the same time, elsewhere */
@@ -111,7 +114,7 @@ static inline uint64_t rk_served_unread(const struct rk_served *served)
 /** The slot that the next response goes to: the worker's alone until it is published. */
 static inline struct rk_response_slot *rk_served_response_slot(struct rk_served *served)
 {
-    return &served->responses[rk_slot_line(served->slot, served->mask)];
+    return served->next_response;
 }
 
 /** Enter the next request (rk_served_ready() was true): copied out and checked into *handling, whose fields of the reply are

@@ -83,7 +83,9 @@ static void bend_one(struct guest *g, struct fuzz_input *in)
 
 static void write_slot(struct guest *g, struct fuzz_input *in)
 {
-    struct rk_request_slot *slot = &g->slots[fuzz_byte(in) % SLOTS];
+    uint8_t where = fuzz_byte(in);
+    uint32_t number = where % (SLOTS + 2) < SLOTS ? where % (SLOTS + 2) : RK_SLOT_PAIR + where / (SLOTS + 2) % 2;
+    struct rk_request_slot *slot = (void *)(uintptr_t)rk_slot_request(g->slots, g->served->pair, number, SLOTS - 1);
     fuzz_bytes(in, (uint8_t *)slot + 8, sizeof(*slot) - 8);
     uint8_t which = fuzz_byte(in);
     rk_store_release(&slot->sequence, which < 128 ? g->served->position + 1 : which);

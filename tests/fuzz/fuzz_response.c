@@ -186,7 +186,8 @@ static void write_side(struct forged_lane *lane, struct fuzz_input *in)
 static void write_slot(struct forged_lane *lane, struct fuzz_input *in)
 {
     uint8_t which = fuzz_byte(in);
-    struct rk_response_slot *slot = &lane->responses[which % SLOTS];
+    uint32_t number = which % (SLOTS + 2) < SLOTS ? which % (SLOTS + 2) : RK_SLOT_PAIR + which / (SLOTS + 2) % 2;
+    struct rk_response_slot *slot = (void *)(uintptr_t)rk_slot_response(lane->responses, lane->pair, number, SLOTS - 1);
     fuzz_bytes(in, (uint8_t *)slot + 8, sizeof(*slot) - 8);
     rk_store_release(&slot->sequence, which < 128 ? lane->answered + 1 : fuzz_byte(in));
 }

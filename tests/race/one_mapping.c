@@ -19,6 +19,8 @@ void __real_rk_segment_finish(struct rk_segment *segment);
 int __wrap_rk_segment_create(struct rk_segment *segment, enum rk_segment_kind kind, uint64_t bytes);
 int __wrap_rk_segment_map(struct rk_segment *segment, int fd, enum rk_segment_kind kind, uint64_t bytes, bool keep_fd);
 void __wrap_rk_segment_finish(struct rk_segment *segment);
+int __wrap_rk_segment_hide(const struct rk_segment *segment, uint64_t offset);
+int __wrap_rk_segment_show(const struct rk_segment *segment, uint64_t offset, uint64_t bytes);
 
 static struct shared {
     void *base; /* NULL: unused */
@@ -70,6 +72,17 @@ int __wrap_rk_segment_map(struct rk_segment *segment, int fd, enum rk_segment_ki
     pthread_mutex_unlock(&lock);
     if (!keep_fd) close(fd);
     return 0;
+}
+
+/* What one party would hide from itself, the others need. */
+int __wrap_rk_segment_hide(const struct rk_segment *segment, uint64_t offset)
+{
+    return segment->base != NULL && offset <= segment->bytes ? 0 : -EINVAL;
+}
+
+int __wrap_rk_segment_show(const struct rk_segment *segment, uint64_t offset, uint64_t bytes)
+{
+    return segment->base != NULL && offset + bytes <= segment->bytes ? 0 : -EINVAL;
 }
 
 void __wrap_rk_segment_finish(struct rk_segment *segment)

@@ -122,12 +122,18 @@ static inline enum rk_take take(struct guest *g)
     return rk_served_take(g->served, &g->handling);
 }
 
-/* The response to the oldest unread request, found as a client finds it. */
+/* The response behind this one, found as a client finds it. */
+static inline const struct rk_response_slot *response_behind(const struct guest *g, const struct rk_response_slot *slot)
+{
+    return rk_slot_response(g->responses, g->served->pair, slot->next, SLOTS - 1);
+}
+
+/* The response to the oldest unread request. */
 static inline const struct rk_response_slot *response_at(const struct guest *g, uint64_t position)
 {
-    uint32_t at = 0;
-    for (uint64_t i = 0; i < position; i++) at = g->responses[at].next % SLOTS;
-    return &g->responses[at];
+    const struct rk_response_slot *slot = g->responses;
+    for (uint64_t i = 0; i < position; i++) slot = response_behind(g, slot);
+    return slot;
 }
 
 static inline void refused(struct guest *g, const char *what, const char *words)

@@ -30,6 +30,7 @@ struct forged_lane {
     struct rk_response_header *header;
     struct rk_response_slot *responses;
     const struct rk_request_slot *requests;
+    const struct rk_pair_page *pair;
     const struct rk_request_slot *next_request;
     uint64_t entered;  /* requests taken */
     uint64_t answered; /* responses published, honest or not */
@@ -149,6 +150,7 @@ static inline struct forged_lane *forged_open_lane(void)
         (const struct rk_request_slot *)(const void *)((const uint8_t *)forged.request.base +
                                                        rk_request_lane_offset(&forged.params, answer.lane) +
                                                        RK_PAGE_BYTES);
+    lane->pair = (const void *)((const uint8_t *)forged.bells.base + rk_bell_pair_offset(&forged.params, answer.lane));
     lane->next_request = lane->requests;
     lane->number = answer.lane;
     lane->worker = answer.worker;
@@ -198,7 +200,7 @@ static inline const struct rk_request_slot *forged_take(struct forged_lane *lane
     const struct rk_request_slot *slot = lane->next_request;
     rk_store_release(&lane->header->taken, ++lane->entered);
     rk_full_fence();
-    lane->next_request = &lane->requests[slot->next];
+    lane->next_request = rk_slot_request(lane->requests, lane->pair, slot->next, SLOTS - 1);
     return slot;
 }
 

@@ -54,7 +54,7 @@ static const struct lie lies[] = {
     {"first status past the last", 0, RASK_STATUS_COUNT, 1, RK_RESPONSE_REPLY},
     {"status 65535", 0, UINT16_MAX, 1, RK_RESPONSE_REPLY},
     {"first slot past the last", 0, 0, SLOTS, RK_RESPONSE_REPLY},
-    {"slot 65535", 0, 0, UINT16_MAX, RK_RESPONSE_REPLY},
+    {"slot 65533", 0, 0, RK_SLOT_PAIR - 1, RK_RESPONSE_REPLY},
 };
 
 static void test_client_refuses_responses_it_did_not_ask_for(void **state)

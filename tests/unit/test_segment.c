@@ -105,6 +105,39 @@ static void test_bell_is_written_by_both_but_keeps_its_size(void **state)
     rk_segment_finish(&ours);
 }
 
+/* Does a system call find the byte readable? */
+static bool reachable(const void *byte)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    ssize_t written = write(pipe_fds[1], byte, 1);
+    assert_true(written == 1 || errno == EFAULT);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    return written == 1;
+}
+
+static void test_hidden_parts_are_out_of_reach_until_shown(void **state)
+{
+    enum { PAGES = 4 };
+    struct rk_segment ours, theirs;
+    (void)state;
+    assert_int_equal(rk_segment_create(&ours, RK_SEGMENT_BELL, PAGES * RK_PAGE_BYTES), 0);
+    assert_int_equal(rk_segment_map(&theirs, dup(ours.fd), RK_SEGMENT_BELL, PAGES * RK_PAGE_BYTES, false), 0);
+    uint8_t *there = theirs.base, *here = ours.base;
+    assert_int_equal(rk_segment_hide(&theirs, RK_PAGE_BYTES), 0);
+    for (unsigned page = 0; page < PAGES; page++) assert_int_equal(reachable(there + page * RK_PAGE_BYTES), page == 0);
+    assert_int_equal(rk_segment_show(&theirs, 2 * RK_PAGE_BYTES, RK_PAGE_BYTES), 0);
+    for (unsigned page = 0; page < PAGES; page++)
+        assert_int_equal(reachable(there + page * RK_PAGE_BYTES), page == 0 || page == 2);
+    there[2 * RK_PAGE_BYTES] = 7;
+    assert_int_equal(here[2 * RK_PAGE_BYTES], 7);
+    here[2 * RK_PAGE_BYTES] = 8;
+    assert_int_equal(there[2 * RK_PAGE_BYTES], 8);
+    rk_segment_finish(&theirs);
+    rk_segment_finish(&ours);
+}
+
 /* What a hostile peer can make: a memfd with these pages allocated, a header, and these seals. */
 static int forge(off_t bytes, off_t allocated, int seals, enum rk_segment_kind kind, uint64_t says_bytes)
 {
@@ -286,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_writer_keeps_writing_and_readers_see_it),
         cmocka_unit_test(test_sealed_segment_refuses_every_other_writer),
         cmocka_unit_test(test_bell_is_written_by_both_but_keeps_its_size),
+        cmocka_unit_test(test_hidden_parts_are_out_of_reach_until_shown),
         cmocka_unit_test(test_map_refuses_unsealed_short_and_holed_descriptors),
         cmocka_unit_test(test_map_refuses_another_kind_and_header),
         cmocka_unit_test(test_map_refuses_what_is_no_memfd),

@@ -67,7 +67,7 @@ static void test_worker_reads_blocks_at_both_ends_of_the_slab(void **state)
 static void test_worker_refuses_fields_that_cannot_be(void **state)
 {
     static const uint8_t kinds[] = {0, RK_REQUEST_KIND_COUNT, 255};
-    static const uint16_t nexts[] = {SLOTS, SLOTS + 1, UINT16_MAX};
+    static const uint16_t nexts[] = {SLOTS, SLOTS + 1, RK_SLOT_PAIR - 1};
     static const uint32_t lengths[] = {PAYLOAD_BYTES_MAX + 1, 1u << 31, UINT32_MAX};
     static const uint16_t consumed[] = {1, 2, MANY, 1000, UINT16_MAX}; /* at position 0 nothing was consumed */
     (void)state;

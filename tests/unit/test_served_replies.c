@@ -73,7 +73,7 @@ static void test_blocks_come_back_when_they_are_released_only(void **state)
         one.handling.replied_bytes = 3000;
         rk_served_reply(one.served, &one.handling, RASK_OK, 0);
         last = next;
-        next = &one.responses[last->next];
+        next = response_behind(&one, last);
         assert_true(one.position < 1000);
     }
     assert_true(one.handling.too_large);
