@@ -233,6 +233,7 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling)
 {
     const struct rk_request_slot *slot = served->next_request;
+    rk_line_fetch(served->next_response); /* it arrives while the handler runs */
     struct rk_reading at = rk_served_reading(served);
     rk_run_ahead(&served->run, &at);
     /* SYNC R3 release, light: pairs with rk_lane_taken. Nothing of the slot but its sequence is read before this. */
