@@ -6,6 +6,10 @@
 
 #include "session.h"
 
+/** A request with a block, in a slot of the pair: if it fits the room behind it goes there, too, and the worker has it sooner. Returns how long a response may be to come
+ * back the same way; 0: it must not. */
+__attribute__((noinline)) uint32_t rk_bind_to_pair(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket);
+
 /** Write and publish a ticket's request; rk_lane_load() leaves room. */
 __attribute__((always_inline)) static inline void rk_bind(struct rask *s, struct rk_lane *lane,
                                                           struct rk_ticket *ticket)
@@ -16,6 +20,8 @@ __attribute__((always_inline)) static inline void rk_bind(struct rask *s, struct
     } else {
         const struct rk_block *block = &s->slab.blocks[ticket->block];
         slot->payload.block = (struct rk_block_ref){.offset = block->offset, .segment = block->segment};
+        ticket->pair_room = 0;
+        if (lane->slot >= RK_SLOT_PAIR) slot->payload.block.room = rk_bind_to_pair(s, lane, ticket);
     }
     RK_STEP(REQUEST_PAYLOAD);
     rk_lane_publish(lane, slot, ticket, rk_ladder_meets(&s->ladder));

@@ -13,7 +13,7 @@ size_t rk_lane_private_bytes(const struct rk_params *params)
 }
 
 /** A lane without an incarnation. */
-static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, struct rk_pair_page *pair,
+static struct rk_lane unused(uint32_t index, uint32_t slots, struct rk_lane_request *page, struct rk_pair *pair,
                              uint32_t *bell, struct rk_lane_entry *entries)
 {
     struct rk_request_slot *requests = (struct rk_request_slot *)(void *)((uint8_t *)page + RK_PAGE_BYTES);
@@ -132,13 +132,18 @@ static enum rk_taking broken(struct rk_lane *lane, uint32_t kind, uint32_t statu
     return RK_TAKING_BROKEN;
 }
 
-__attribute__((always_inline)) static inline enum rk_taking
-find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length, struct rk_view *view)
+/** The worker's words about a block, read once. */
+static inline struct rk_block_ref copy_block(const struct rk_block_ref *shared)
 {
     struct rk_block_ref copy;
-    const struct rk_block_ref *block = &copy;
     memcpy(&copy, shared, sizeof copy);
     rk_light_barrier(); /* from here on only the copy is looked at */
+    return copy;
+}
+
+__attribute__((always_inline)) static inline enum rk_taking
+find_block(struct rk_lane *lane, const struct rk_block_ref *block, uint32_t length, struct rk_view *view)
+{
     bool known = block->segment < RK_SEGMENTS_MAX && block->index < RK_RESPONSE_BLOCKS_MAX;
     if (known && lane->mapped->segment[block->segment].base == NULL) return RK_TAKING_LATER;
     const struct rk_segment *segment = known ? &lane->mapped->segment[block->segment] : NULL;
@@ -156,7 +161,25 @@ find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t len
 enum rk_taking rk_lane_find_block(struct rk_lane *lane, const struct rk_block_ref *shared, uint32_t length,
                                   struct rk_view *view)
 {
-    return find_block(lane, shared, length, view);
+    struct rk_block_ref block = copy_block(shared);
+    return find_block(lane, &block, length, view);
+}
+
+/** A long response, in a block or behind its slot. */
+static enum rk_taking find_response(struct rk_lane *lane, const struct rk_ticket *ticket, uint32_t length,
+                                    struct rk_view *view)
+{
+    struct rk_block_ref block = copy_block(&lane->next_response->payload.block);
+    if (block.segment != RK_SEGMENT_IN_PAIR) return find_block(lane, &block, length, view);
+    bool agreed = ticket->block != RK_BLOCK_NONE && length <= ticket->pair_room;
+    if (!agreed || rk_slots_in_ring(lane->responses, lane->next_response, lane->mask)) {
+        lane->broken = true;
+        rk_error(-EPROTO, "worker %u: response of %u bytes behind its slot, which was not agreed", lane->worker,
+                 length);
+        return RK_TAKING_BROKEN;
+    }
+    *view = (struct rk_view){lane->next_response + 1, RK_BLOCK_NONE, 0};
+    return RK_TAKING_REPLY;
 }
 
 struct rk_ticket *rk_lane_asks_for(struct rk_lane *lane, struct rk_tickets *tickets, uint32_t low_position,
@@ -219,22 +242,19 @@ enum rk_taking rk_lane_take(struct rk_lane *lane, struct rk_tickets *tickets, st
     }
     if ((whole_kind & RK_RESPONSE_LEASED) && (!reply || !take_lease(lane, slot, ticket)))
         return broken(lane, whole_kind, status, next, generation);
+    struct rk_view view = {NULL, RK_BLOCK_NONE, 0};
+    if (reply && length > RASK_INLINE_BYTES) {
+        enum rk_taking found = find_response(lane, ticket, length, &view);
+        if (found != RK_TAKING_REPLY) return found; /* it is not decided yet */
+    }
     if (ticket->state != RK_TICKET_BOUND) ticket = &tickets->late;
-    ticket->response_block = RK_BLOCK_NONE;
+    ticket->response_block = view.block;
     if (reply) { /* a skipped request may be sent again: its bytes stay */
         ticket->status = (uint8_t)status;
         ticket->response_length = length;
-        ticket->response = ticket->bytes;
-        if (length <= RASK_INLINE_BYTES) {
-            memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
-        } else {
-            struct rk_view view;
-            enum rk_taking found = find_block(lane, &slot->payload.block, length, &view);
-            if (found != RK_TAKING_REPLY) return found; /* it is not decided yet */
-            ticket->response = view.data;
-            ticket->response_block = view.block;
-            ticket->response_generation = view.generation;
-        }
+        ticket->response = view.data != NULL ? view.data : ticket->bytes;
+        ticket->response_generation = view.generation;
+        if (view.data == NULL) memcpy(ticket->bytes, slot->payload.bytes, RASK_INLINE_BYTES);
         ticket->code = rk_load_relaxed(&slot->code);
     }
     rk_lane_passed(lane, next);

@@ -53,7 +53,7 @@ struct rk_lane {
     uint64_t position;                            /* next request */
     struct rk_request_slot *next_request;         /* where that goes, already announced */
     struct rk_request_slot *requests;
-    struct rk_pair_page *pair;
+    struct rk_pair *pair;
     struct rk_lane_entry *entries; /* by position & mask */
     uint32_t mask;
     uint32_t slot;    /* number of next_request */
@@ -226,7 +226,7 @@ enum rk_taking {
     RK_TAKING_BROKEN,  /* the worker broke the rules: lane->broken is set, rask_last_error() says how */
     RK_TAKING_HOLE,    /* a retracted request was passed over: nothing to deliver */
     RK_TAKING_SKIPPED, /* the request carried a mark and did not run */
-    RK_TAKING_REPLY,
+    RK_TAKING_REPLY,   /* a long one without a block lies in the pair: copy it before the next request is sent */
 };
 
 /** The response at response_position is dealt with: `next` (checked) is the slot of the one behind it. */

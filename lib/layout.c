@@ -61,8 +61,8 @@ uint32_t rk_layout_fingerprint(void)
         offsetof(struct rk_pool_member, rescues),
         sizeof(struct rk_pool_member),
         offsetof(struct rk_bell_page, lane),
-        offsetof(struct rk_pair_page, request[1]),
-        offsetof(struct rk_pair_page, response),
+        offsetof(struct rk_pair, request[1]),
+        offsetof(struct rk_pair, response),
         offsetof(struct rk_control_page, word),
         offsetof(struct rk_control_page, stop_epoch),
     };
@@ -139,7 +139,7 @@ uint64_t rk_response_segment_bytes(const struct rk_params *p)
 uint64_t rk_bell_pair_offset(const struct rk_params *p, uint32_t lane)
 {
     return pages(offsetof(struct rk_bell_page, lane) + p->lanes * sizeof(struct rk_bell)) +
-           lane * sizeof(struct rk_pair_page);
+           lane * sizeof(struct rk_pair);
 }
 
 uint64_t rk_bell_segment_bytes(const struct rk_params *p)

@@ -31,9 +31,9 @@
  *   status         0                 rk_status_page                       worker      supervisor, tools
  *   bell           64                the client's futex word              all         client
  *                  128 + i*64        lane i's futex word                  all         worker i
- *                  pairs + i*4096    lane i: rk_pair_page                 client and worker i; no other worker can reach it
- *                    +0, +1024         two request slots                    client      worker i
- *                    +2048, +3072      two response slots                   worker i    client
+ *                  pairs + i*8192    lane i: rk_pair; no other worker can reach it
+ *                    +0, +2048         two request slots with room          client      worker i
+ *                    +4096, +6144      two response slots with room         worker i    client
  *   control word   64                one counter                          supervisor  one worker or one client
  *                  128               epoch to stop (workers only)         supervisor  one worker
  *   pool           64                rk_pool_page: the pool               supervisor  tools
@@ -133,14 +133,17 @@ static_assert(sizeof(struct rk_waiter) == 64, "one line");
 #define RK_WAITER_FLAGS (RK_WAITER_PARKED | RK_WAITER_FENCED)
 
 /** Where a payload over RASK_INLINE_BYTES lies. `index` and `generation` are for response blocks: the client answers
- * with released[index] = generation. */
+ * with released[index] = generation. `room` is for requests in the pair: not 0 when a copy lies behind the slot, too; then a
+ * response of at most that many bytes may lie behind its slot, and has RK_SEGMENT_IN_PAIR. */
 struct rk_block_ref {
     uint64_t offset;
     uint32_t segment;
     uint32_t index;
     uint32_t generation;
-    uint32_t reserved[3];
+    uint32_t room;
+    uint32_t reserved[2];
 };
+#define RK_SEGMENT_IN_PAIR RK_SEGMENTS_MAX
 static_assert(sizeof(struct rk_block_ref) == 32, "takes the place of the inline bytes");
 
 enum rk_request_kind {
@@ -173,13 +176,15 @@ enum rk_response_kind {
  * the ring pass by in order. Slot n of the ring is line n * RK_SLOT_STRIDE modulo the ring. The sequence is the lane position
  * + 1; it never wraps, so a slot that was not used for long cannot be mistaken for a new message. Position 0 is in slot 0.
  *
- * The pair: two slots each way that both ends map writable. To hand a line over takes about half as long when the reader could
- * write it (docs/design.md, "Memory with one writer has a price"). What a party can do by writing where it only reads is
- * mislead itself: a slot is read by nobody but the other end of its lane, the client keeps its requests in its tickets, and
- * neither end reads back what it wrote. A worker maps the page of its own lane alone. */
+ * The pair: two slots each way that both ends map writable, with room for a payload behind each. To hand a line over takes
+ * about half as long when the reader could write it (docs/design.md, "The pair"). What a party can do by writing where it only
+ * reads is mislead itself: a slot is read by nobody but the other end of its lane, the client keeps its requests in its tickets
+ * and blocks, and neither end reads back what it wrote. A worker maps the pair of its own lane alone. */
 
 /** Numbers of the pair's slots, both ways; those of the ring are below. */
 #define RK_SLOT_PAIR 0xfffeu
+/** Payload behind a slot of the pair. */
+#define RK_PAIR_ROOM 1984u
 static_assert(RK_SLOT_PAIR > RASK_RING_SLOTS_MAX, "a number of its own");
 
 /** One request. */
@@ -338,20 +343,20 @@ struct rk_bell_page {
 static_assert(offsetof(struct rk_bell_page, client) == 64, "drawing");
 static_assert(offsetof(struct rk_bell_page, lane) == 128, "drawing");
 
-/** A lane's pair of slots each way. They lie far apart: no processor fetches one with the other. */
-struct rk_pair_page {
+/** A lane's pair of slots each way. */
+struct rk_pair {
     struct {
         struct rk_request_slot slot;
-        uint8_t apart[960];
+        uint8_t room[RK_PAIR_ROOM];
     } request[2];
     struct {
         struct rk_response_slot slot;
-        uint8_t apart[960];
+        uint8_t room[RK_PAIR_ROOM];
     } response[2];
 };
-static_assert(sizeof(struct rk_pair_page) == RK_PAGE_BYTES, "one page");
-static_assert(offsetof(struct rk_pair_page, request[1]) == 1024, "drawing");
-static_assert(offsetof(struct rk_pair_page, response) == 2048, "drawing");
+static_assert(sizeof(struct rk_pair) == 2 * RK_PAGE_BYTES, "whole pages");
+static_assert(offsetof(struct rk_pair, request[1]) == 2048, "drawing");
+static_assert(offsetof(struct rk_pair, response) == 4096, "drawing");
 
 struct rk_control_page {
     struct rk_segment_header header;

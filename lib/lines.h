@@ -10,6 +10,8 @@
 #define RK_LINES_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /** Ask for a line to be written soon. */
 static inline void rk_line_fetch(const void *line)
@@ -19,6 +21,12 @@ static inline void rk_line_fetch(const void *line)
 #else
     __builtin_prefetch(line, 1);
 #endif
+}
+
+/** Ask for several, from `line` on. */
+static inline void rk_lines_fetch(const void *line, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64) rk_line_fetch((const uint8_t *)line + at);
 }
 
 /** Give up the own copy of a line; only where rk_lines_stay(). Its content goes to memory and is not changed. */

@@ -90,6 +90,14 @@ static inline void begin_small(struct rk_ticket *ticket)
     memset(ticket->bytes, 0, sizeof ticket->bytes); /* all of them travel */
 }
 
+/** It is likely to go by the pair: its lines come here while the caller writes the block. */
+static void fetch_pair(const struct rask *s, size_t bytes)
+{
+    const struct rk_lane *lane = s->pending == 0 ? rk_bind_lane(s) : NULL;
+    if (lane != NULL && lane->slot >= RK_SLOT_PAIR && bytes <= RK_PAIR_ROOM)
+        rk_lines_fetch(lane->next_request + 1, bytes);
+}
+
 /** Any reservation but a small one. */
 __attribute__((noinline)) static int reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
 {
@@ -108,7 +116,10 @@ __attribute__((noinline)) static int reserve(struct rask *s, size_t bytes, struc
     }
     ticket->block = RK_BLOCK_NONE;
     int result = rk_take_block(s, bytes, &ticket->block);
-    if (RK_UNLIKELY(result != 0)) rk_ticket_put(&s->tickets, ticket);
+    if (RK_UNLIKELY(result != 0))
+        rk_ticket_put(&s->tickets, ticket);
+    else
+        fetch_pair(s, bytes);
     return result;
 }
 
@@ -127,6 +138,14 @@ int rk_reserve(struct rask *s, size_t bytes, struct rk_ticket **out)
     if (RK_UNLIKELY(ticket == NULL)) return reserve(s, bytes, out);
     *out = ticket;
     return 0;
+}
+
+uint32_t rk_bind_to_pair(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket)
+{
+    if (ticket->length > RK_PAIR_ROOM || (ticket->kind & RK_REQUEST_KIND_BITS) != RK_REQUEST_CALL) return 0;
+    if (rk_ticket_copy(&s->tickets, ticket) == NULL) return 0;
+    memcpy(lane->next_request + 1, rk_block_data(s, ticket->block), ticket->length);
+    return ticket->pair_room = RK_PAIR_ROOM;
 }
 
 void *rk_reservation_data(struct rask *s, const struct rk_ticket *ticket)

@@ -19,6 +19,14 @@ static void on_late(struct rask *s, struct rk_lane *lane, struct rk_ticket *tick
     if (ticket->flags & RK_TICKET_ORPHAN) rk_ticket_drop(s, ticket);
 }
 
+/** The next response comes to the place of one in the pair, which may stay in the caller's hands. */
+static void copy_from_pair(struct rask *s, struct rk_ticket *ticket)
+{
+    void *own = rk_ticket_copy(&s->tickets, ticket); /* there since rk_bind_to_pair() */
+    memcpy(own, ticket->response, ticket->response_length);
+    ticket->response = own;
+}
+
 static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket, bool skipped)
 {
     if (RK_UNLIKELY(lane->answer_block != RK_BLOCK_NONE) && lane->response_position > lane->answer_position)
@@ -35,6 +43,8 @@ static inline void on_response(struct rask *s, struct rk_lane *lane, struct rk_t
             ticket->view_of = lane->mapped;
             ticket->flags |= RK_TICKET_SPECIAL;
             lane->mapped->references++;
+        } else if (ticket->response_length > RASK_INLINE_BYTES) {
+            copy_from_pair(s, ticket);
         }
         rk_finish(s, ticket);
     }

@@ -54,13 +54,13 @@ static inline uint32_t rk_slots_next(uint32_t slot, uint64_t in_flight, uint32_t
 }
 
 /** Where a slot is that exists. */
-static inline const struct rk_request_slot *
-rk_slot_request(const struct rk_request_slot *ring, const struct rk_pair_page *pair, uint32_t slot, uint32_t mask)
+static inline const struct rk_request_slot *rk_slot_request(const struct rk_request_slot *ring,
+                                                            const struct rk_pair *pair, uint32_t slot, uint32_t mask)
 {
     return slot >= RK_SLOT_PAIR ? &pair->request[slot & 1].slot : &ring[rk_slot_line(slot, mask)];
 }
-static inline const struct rk_response_slot *
-rk_slot_response(const struct rk_response_slot *ring, const struct rk_pair_page *pair, uint32_t slot, uint32_t mask)
+static inline const struct rk_response_slot *rk_slot_response(const struct rk_response_slot *ring,
+                                                              const struct rk_pair *pair, uint32_t slot, uint32_t mask)
 {
     return slot >= RK_SLOT_PAIR ? &pair->response[slot & 1].slot : &ring[rk_slot_line(slot, mask)];
 }

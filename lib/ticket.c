@@ -18,7 +18,15 @@ int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity)
 void rk_tickets_finish(struct rk_tickets *tickets)
 {
     free(tickets->table);
+    free(tickets->copies);
     *tickets = (struct rk_tickets){.free_head = RK_TICKET_NONE};
+}
+
+void *rk_ticket_copy(struct rk_tickets *tickets, const struct rk_ticket *ticket)
+{
+    if (RK_UNLIKELY(tickets->copies == NULL))
+        tickets->copies = aligned_alloc(64, (size_t)tickets->capacity * RK_PAIR_ROOM);
+    return tickets->copies != NULL ? tickets->copies + (size_t)rk_ticket_index(tickets, ticket) * RK_PAIR_ROOM : NULL;
 }
 
 struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets)

@@ -88,7 +88,11 @@ struct rk_ticket {
     };
     uint32_t response_length;
     uint32_t response_block; /* to release with response_generation, RK_BLOCK_NONE: none */
-    uint32_t response_generation;
+    union {
+        uint32_t response_generation;
+        uint32_t
+            pair_room; /* before that, with a block: how long a response may be that comes in the pair (layout.h) */
+    };
     uint32_t key;                 /* entry in the table of keys; with RK_WISH_STREAM: of streams */
     const void *response;         /* in place, or `bytes` */
     struct rk_responses *view_of; /* mapping that `response` lies in */
@@ -118,12 +122,16 @@ struct rk_tickets {
         };
         uint32_t marks; /* all four */
     };
+    uint8_t *copies;       /* RK_PAIR_ROOM bytes for each, touched as needed; NULL until the first: rk_ticket_copy() */
     struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
 /** 0 or -ENOMEM. */
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity);
 void rk_tickets_finish(struct rk_tickets *tickets);
+
+/** Where a response of at most RK_PAIR_ROOM bytes is kept for the caller, until the ticket is released. NULL: there is no memory. */
+void *rk_ticket_copy(struct rk_tickets *tickets, const struct rk_ticket *ticket);
 
 /** An entry that was never used, or NULL when all are in use. */
 struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets);

@@ -47,8 +47,7 @@ static void note_request(const struct rk_member *member, struct rk_crash_job *jo
 static void note_pair(const struct rk_client *client, uint32_t lane, struct rk_crash_job *job)
 {
     for (unsigned i = 0; i < 2 && job->slots > 0 && client->bell_fd; i++) {
-        off_t from =
-            (off_t)(rk_bell_pair_offset(&client->params, lane) + i * offsetof(struct rk_pair_page, request[1]));
+        off_t from = (off_t)(rk_bell_pair_offset(&client->params, lane) + i * offsetof(struct rk_pair, request[1]));
         if (sendfile(job->record_fd, client->bell_fd->fd, &from, sizeof(struct rk_request_slot)) ==
             (ssize_t)sizeof(struct rk_request_slot))
             job->slots++;

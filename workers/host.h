@@ -30,7 +30,9 @@ struct rk_handling {
     const uint64_t *stop;    /* which epoch the supervisor wants to end; set once */
     uint32_t ticket;         /* goes back with the response */
     uint32_t block;          /* response block, RK_BLOCK_NONE: inline */
-    uint32_t reserved_bytes; /* room the handler may fill */
+    uint32_t reserved_bytes; /* room the handler may fill; over the inline size without a block: it is in the pair */
+    uint32_t pair_room;      /* a reply of at most so many bytes may lie in the pair */
+    const void *whole;       /* a request over the inline size: in the client's block, wherever call.request is */
     size_t wanted_bytes;     /* while it waits for room */
     uint32_t replied_bytes;  /* length of the response */
     uint16_t method;

@@ -85,7 +85,7 @@ static int host_retain(struct rask_call *call, struct rask_lease *lease)
         handling->lease_generation = held->generation;
     }
     count(handling->worker, served, 1, bytes);
-    *lease = (struct rask_lease){.data = copy != NULL ? copy : call->request,
+    *lease = (struct rask_lease){.data = copy != NULL ? copy : handling->whole,
                                  .bytes = call->request_bytes,
                                  .item = held->item,
                                  .id = id_of(served, index)};

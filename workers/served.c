@@ -81,7 +81,7 @@ int rk_served_open_lane(struct rk_served *served, uint32_t lane, bool fenced, in
     served->next_request = served->requests;
     served->next_response = served->responses;
     served->in_ring = 1;
-    served->pair = (struct rk_pair_page *)(void *)((uint8_t *)served->bell.base + pair_offset);
+    served->pair = (struct rk_pair *)(void *)((uint8_t *)served->bell.base + pair_offset);
     served->emission_ring = (struct rk_side_slot *)(void *)(response + rk_response_emissions_offset(params));
     served->client_state = &((const struct rk_request_header *)(const void *)request)->client.state;
     served->client_bell = &bells->client.word;
@@ -207,6 +207,15 @@ static void reply_from_block(struct rk_served *served, struct rk_response_slot *
     };
 }
 
+/** The reply lies in the room of the pair: say so, or bring a short answer into the slot. */
+static void reply_from_pair(struct rk_response_slot *slot, const struct rk_handling *handling)
+{
+    if (handling->replied_bytes <= RASK_INLINE_BYTES)
+        memcpy(slot->payload.bytes, slot + 1, RASK_INLINE_BYTES);
+    else
+        slot->payload.block = (struct rk_block_ref){.segment = RK_SEGMENT_IN_PAIR};
+}
+
 /** What kind of response: the usual one, none to look at, or one that leaves the request's bytes here. */
 static inline uint32_t kind_of(struct rk_response_slot *slot, const struct rk_handling *handling, uint32_t status)
 {
@@ -225,9 +234,25 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
     struct rk_response_slot *slot = rk_served_response_slot(served);
     slot->length = handling->replied_bytes;
     RK_STEP(RESPONSE_LENGTH);
-    if (RK_UNLIKELY(handling->block != RK_BLOCK_NONE)) reply_from_block(served, slot, handling);
+    if (RK_UNLIKELY(handling->block != RK_BLOCK_NONE))
+        reply_from_block(served, slot, handling);
+    else if (RK_UNLIKELY(handling->reserved_bytes > RASK_INLINE_BYTES))
+        reply_from_pair(slot, handling);
     RK_STEP(RESPONSE_PAYLOAD);
     publish(served, slot, handling->ticket, kind_of(slot, handling, status), status, code);
+}
+
+/** A copy behind the slot, if the client made one, is nearer than its block. */
+static void look_in_pair(const struct rk_served *served, const struct rk_request_slot *slot,
+                         struct rk_handling *handling)
+{
+    uint32_t room = rk_load_relaxed(&slot->payload.block.room);
+    if (room == 0 || handling->kind != RK_REQUEST_CALL || handling->call.request_bytes > RK_PAIR_ROOM ||
+        rk_slots_in_ring(served->requests, slot, served->mask))
+        return;
+    handling->call.request = slot + 1;
+    handling->pair_room = room < RK_PAIR_ROOM ? room : RK_PAIR_ROOM;
+    rk_lines_fetch(served->next_response + 1, handling->call.request_bytes); /* most replies are not longer */
 }
 
 enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handling)
@@ -255,7 +280,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     handling->cancel = &slot->cancel;
     handling->served = served;
     handling->block = RK_BLOCK_NONE;
-    handling->reserved_bytes = handling->replied_bytes = 0;
+    handling->reserved_bytes = handling->replied_bytes = handling->pair_room = 0;
     handling->too_large = handling->asked_to_stop = handling->replied = handling->retained = handling->asks = false;
     handling->lease = RK_HANDLING_NO_LEASE;
     handling->method = (uint16_t)method;
@@ -277,6 +302,8 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
         int found = rk_served_find_block(served, &slot->payload.block, length, &handling->call.request);
         if (RK_UNLIKELY(found == -EAGAIN)) served->stalled = true;
         if (RK_UNLIKELY(found != 0)) return found == -EAGAIN ? RK_TAKE_STALLED : RK_TAKE_BAD;
+        handling->whole = handling->call.request;
+        look_in_pair(served, slot, handling);
     }
     served->next_request = rk_slot_request(served->requests, served->pair, next, served->mask);
     RK_STEP(REQUEST_READ);

@@ -26,7 +26,7 @@ struct rk_served {
     uint64_t consumed;                          /* responses the client has read */
     const struct rk_request_slot *requests;
     struct rk_response_slot *responses;
-    struct rk_pair_page *pair;
+    struct rk_pair *pair;
     struct rk_response_slot *next_response; /* already announced */
     struct rk_response_header *response_header;
     uint32_t mask;

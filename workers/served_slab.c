@@ -88,6 +88,10 @@ void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, 
         handling->reserved_bytes = (uint32_t)bytes;
         return rk_served_response_slot(served)->payload.bytes;
     }
+    if (bytes <= handling->pair_room && !rk_slots_in_ring(served->responses, served->next_response, served->mask)) {
+        handling->reserved_bytes = (uint32_t)bytes;
+        return served->next_response + 1;
+    }
     if (bytes <= served->params.payload_bytes_max) handling->block = rk_served_take_block(served, bytes);
     if (handling->block == RK_BLOCK_NONE) {
         handling->too_large = true;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BYTES 3000
+#define BYTES 1500
 
 static struct kit_server server;
 static struct rask *server_session;

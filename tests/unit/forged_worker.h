@@ -30,7 +30,7 @@ struct forged_lane {
     struct rk_response_header *header;
     struct rk_response_slot *responses;
     const struct rk_request_slot *requests;
-    const struct rk_pair_page *pair;
+    const struct rk_pair *pair;
     const struct rk_request_slot *next_request;
     uint64_t entered;  /* requests taken */
     uint64_t answered; /* responses published, honest or not */

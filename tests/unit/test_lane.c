@@ -168,7 +168,7 @@ struct bad_block {
 };
 
 static const struct bad_block bad_blocks[] = {
-    {"first segment past the last", RK_PAGE_BYTES, 0, RK_SEGMENTS_MAX, 0, 100},
+    {"second segment past the last", RK_PAGE_BYTES, 0, RK_SEGMENTS_MAX + 1, 0, 100},
     {"segment -1", RK_PAGE_BYTES, 0, UINT32_MAX, 0, 100},
     {"first block past the last", RK_PAGE_BYTES, 0, 0, RK_RESPONSE_BLOCKS_MAX, 100},
     {"block -1", RK_PAGE_BYTES, 0, 0, UINT32_MAX, 100},

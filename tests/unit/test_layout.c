@@ -41,7 +41,7 @@ static void offsets_fit(const struct rk_params *p)
     assert_int_equal(rk_response_segment_bytes(p) % RK_PAGE_BYTES, 0);
     assert_true(rk_bell_pair_offset(p, 0) >= offsetof(struct rk_bell_page, lane) + p->lanes * sizeof(struct rk_bell));
     assert_int_equal(rk_bell_pair_offset(p, 0) % RK_PAGE_BYTES, 0);
-    assert_int_equal(rk_bell_segment_bytes(p), rk_bell_pair_offset(p, 0) + p->lanes * RK_PAGE_BYTES);
+    assert_int_equal(rk_bell_segment_bytes(p), rk_bell_pair_offset(p, 0) + p->lanes * sizeof(struct rk_pair));
 }
 
 static void test_offsets_fit_their_segments(void **state)

@@ -87,6 +87,88 @@ static void test_blocks_come_back_when_they_are_released_only(void **state)
     assert_ptr_equal(again, (const uint8_t *)one.served->response[0].base + block.offset);
 }
 
+/* The next request goes by the pair: slot 0 of it, by its number in a request of the ring. */
+static struct rk_request_slot *by_pair(struct guest *g, uint32_t length, uint32_t room)
+{
+    struct rk_request_slot *first = fill(g, g->position);
+    first->next = RK_SLOT_PAIR;
+    publish(g, first);
+    assert_int_equal(take(g), RK_TAKE_REQUEST);
+    rk_served_reply(g->served, &g->handling, RASK_OK, 0);
+    struct rk_request_slot *slot = &g->served->pair->request[0].slot;
+    memset((uint8_t *)slot + sizeof slot->sequence, 0, sizeof *slot - sizeof slot->sequence);
+    slot->ticket = (uint32_t)g->position + 1000;
+    slot->kind = RK_REQUEST_CALL;
+    slot->consumed = (uint16_t)g->position;
+    slot->next = (uint16_t)g->slot;
+    slot->length = length;
+    slot->payload.block = (struct rk_block_ref){.offset = rk_request_slab_offset(&g->served->params), .room = room};
+    rk_store_release(&slot->sequence, ++g->position);
+    return slot;
+}
+
+static void test_payload_behind_its_slot_is_read_and_answered_there(void **state)
+{
+    (void)state;
+    const struct rk_response_slot *answer = &one.served->pair->response[0].slot;
+    struct rk_request_slot *slot = by_pair(&one, 1000, 1024);
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    assert_ptr_equal(one.handling.call.request, slot + 1);
+    assert_ptr_equal(one.handling.whole,
+                     (const uint8_t *)one.served->request[0].base + rk_request_slab_offset(&one.served->params));
+    assert_ptr_equal(rk_served_reserve(one.served, &one.handling, 1024), answer + 1);
+    assert_int_equal(one.handling.block, RK_BLOCK_NONE);
+    one.handling.replied_bytes = 1001;
+    rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+    assert_int_equal(answer->length, 1001);
+    assert_int_equal(answer->payload.block.segment, RK_SEGMENT_IN_PAIR);
+}
+
+static void test_short_answer_leaves_the_room_of_the_pair(void **state)
+{
+    (void)state;
+    const struct rk_response_slot *answer = &one.served->pair->response[0].slot;
+    by_pair(&one, 1000, 1024);
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    memcpy(rk_served_reserve(one.served, &one.handling, 100), "short", 6);
+    one.handling.replied_bytes = 6;
+    rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+    assert_int_equal(answer->length, 6);
+    assert_string_equal((const char *)answer->payload.bytes, "short");
+}
+
+static void test_what_was_not_agreed_goes_to_a_block(void **state)
+{
+    static const uint32_t rooms[] = {0, 1024, UINT32_MAX};
+    static const uint32_t bytes[] = {100, 1025, RK_PAIR_ROOM + 1};
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        by_pair(&one, 1000, rooms[i]);
+        assert_int_equal(take(&one), RK_TAKE_REQUEST);
+        assert_non_null(rk_served_reserve(one.served, &one.handling, bytes[i]));
+        assert_int_not_equal(one.handling.block, RK_BLOCK_NONE);
+        one.handling.replied_bytes = bytes[i];
+        rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+    }
+    by_pair(&one, RK_PAIR_ROOM + 1, 1024); /* a request that cannot be there */
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    assert_ptr_equal(one.handling.call.request, one.handling.whole);
+    assert_int_equal(one.handling.pair_room, 0);
+}
+
+static void test_room_is_for_slots_of_the_pair(void **state)
+{
+    (void)state;
+    struct rk_request_slot *slot = fill(&one, 0);
+    slot->length = 1000;
+    slot->payload.block =
+        (struct rk_block_ref){.offset = rk_request_slab_offset(&one.served->params), .room = RK_PAIR_ROOM};
+    publish(&one, slot);
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    assert_ptr_equal(one.handling.call.request, one.handling.whole);
+    assert_int_equal(one.handling.pair_room, 0);
+}
+
 static void test_handler_gets_no_more_room_than_it_asked_for(void **state)
 {
     (void)state;
@@ -115,6 +197,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_marked_request_is_skipped_and_said_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_that_stops_reading_stops_only_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_blocks_come_back_when_they_are_released_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_payload_behind_its_slot_is_read_and_answered_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_short_answer_leaves_the_room_of_the_pair, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_was_not_agreed_goes_to_a_block, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_room_is_for_slots_of_the_pair, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_handler_gets_no_more_room_than_it_asked_for, set_up, tear_down),
     };
     alarm(25);
