@@ -204,11 +204,13 @@ struct rask_request_options {
 struct rask_completion {
     uint64_t ticket;
     uint64_t user_data;
-    const void *data; /**< the response, in place; never NULL when length > 0. A worker that misbehaves may still change
-                           it when length > RASK_INLINE_BYTES: read each byte once, or copy first, if that matters */
-    uint32_t length;  /**< bytes */
-    uint32_t status;  /**< enum rask_status */
-    int32_t code;     /**< HANDLER_ERROR: what the handler returned; CRASHED: the signal; otherwise 0 */
+    const void
+        *data; /**< the response, in place or where the library has copied a small one; never NULL when length > 0.
+                           A worker that misbehaves may still change it when length > RASK_INLINE_BYTES: read each byte
+                           once, or copy first, if that matters */
+    uint32_t length;   /**< bytes */
+    uint32_t status;   /**< enum rask_status */
+    int32_t code;      /**< HANDLER_ERROR: what the handler returned; CRASHED: the signal; otherwise 0 */
     uint32_t executed; /**< enum rask_executed */
 };
 

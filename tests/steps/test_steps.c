@@ -20,7 +20,7 @@
 
 #define HANDLER_MS 5u
 #define BUSY_MS 40u
-#define BYTES 3000u /* in a block: releasing it is a step, too */
+#define BYTES 3000u         /* in a block: releasing it is a step, too */
 #define OTHER_NUMBERS 1000u /* a client that dies has numbers of its own */
 #define TABLE_BYTES 16384u
 
