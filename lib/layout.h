@@ -179,7 +179,8 @@ enum rk_response_kind {
  * The pair: two slots each way that both ends map writable, with room for a payload behind each. To hand a line over takes
  * about half as long when the reader could write it (docs/design.md, "The pair"). What a party can do by writing where it only
  * reads is mislead itself: a slot is read by nobody but the other end of its lane, the client keeps its requests in its tickets
- * and blocks, and neither end reads back what it wrote. A worker maps the pair of its own lane alone. */
+ * and blocks, and neither end reads back what it wrote. A handler might do so with its reply: replies to clients of other
+ * users are made elsewhere. A worker reaches the pair of its own lane alone. */
 
 /** Numbers of the pair's slots, both ways; those of the ring are below. */
 #define RK_SLOT_PAIR 0xfffeu

@@ -4,6 +4,7 @@
 #define RK_HOST_H
 
 #include "layout.h"
+#include <rask/limits.h>
 #include <rask/plugin.h>
 #include <stdbool.h>
 
@@ -47,6 +48,8 @@ struct rk_handling {
     uint32_t lease;     /* and the client is told so, unless RK_HANDLING_NO_LEASE */
     uint32_t lease_generation;
     struct rk_worker *worker; /* set once; NULL: none behind it */
+    /* A short reply to a client of another user, until it is published: see rk_served_reserve(). */
+    uint8_t apart[RASK_INLINE_BYTES] __attribute__((aligned(8)));
 };
 #define RK_HANDLING_NO_LEASE UINT32_MAX
 

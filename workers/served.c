@@ -238,6 +238,8 @@ void rk_served_reply(struct rk_served *served, struct rk_handling *handling, uin
         reply_from_block(served, slot, handling);
     else if (RK_UNLIKELY(handling->reserved_bytes > RASK_INLINE_BYTES))
         reply_from_pair(slot, handling);
+    else if (RK_UNLIKELY(served->snapshot))
+        memcpy(slot->payload.bytes, handling->apart, handling->replied_bytes);
     RK_STEP(RESPONSE_PAYLOAD);
     publish(served, slot, handling->ticket, kind_of(slot, handling, status), status, code);
 }
@@ -251,6 +253,7 @@ static void look_in_pair(const struct rk_served *served, const struct rk_request
         rk_slots_in_ring(served->requests, slot, served->mask))
         return;
     handling->call.request = slot + 1;
+    if (RK_UNLIKELY(served->snapshot)) return; /* the client could write to the reply: see rk_served_reserve() */
     handling->pair_room = room < RK_PAIR_ROOM ? room : RK_PAIR_ROOM;
     rk_lines_fetch(served->next_response + 1, handling->call.request_bytes); /* most replies are not longer */
 }

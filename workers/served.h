@@ -181,7 +181,8 @@ struct rk_answer {
 /** Read the answer. 0; what the client says is why there is none; -EAGAIN its segment is not here yet; -EPROTO. */
 int rk_upcall_answer(struct rk_served *served, struct rk_answer *answer);
 
-/** Room for a reply, see struct rask_host. Gives an earlier reservation back. */
+/** Room for a reply, see struct rask_host. Gives an earlier reservation back. A client of another user cannot write there: a
+ * handler may well read again what it wrote. So it is not in the pair, and a short one comes to its slot when it is done. */
 void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, size_t bytes);
 
 #endif

@@ -36,7 +36,9 @@ void rk_emission_publish(struct rk_served *served, struct rk_handling *handling,
 {
     struct rk_side_slot *slot = &served->emission_ring[served->emissions % RASK_EMITS_MAX];
     address(served, slot, handling, bytes);
-    if (handling->block == RK_BLOCK_NONE) {
+    if (handling->block == RK_BLOCK_NONE && RK_UNLIKELY(served->snapshot)) {
+        memcpy(slot->payload.bytes, handling->apart, bytes);
+    } else if (handling->block == RK_BLOCK_NONE) {
         memcpy(slot->payload.bytes, rk_served_response_slot(served)->payload.bytes, RASK_INLINE_BYTES);
     } else if (bytes <= RASK_INLINE_BYTES) {
         const struct rk_block *block = &served->slab.blocks[handling->block];

@@ -4,6 +4,7 @@
 #include "host.h"
 #include "served.h"
 #include <errno.h>
+#include <string.h>
 
 /** How long the worker waits for the supervisor's socket to take one message. */
 #define ANNOUNCE_TIMEOUT_NS 100000000u
@@ -86,7 +87,8 @@ void *rk_served_reserve(struct rk_served *served, struct rk_handling *handling, 
     handling->too_large = false;
     if (bytes <= RASK_INLINE_BYTES) {
         handling->reserved_bytes = (uint32_t)bytes;
-        return rk_served_response_slot(served)->payload.bytes;
+        if (RK_LIKELY(!served->snapshot)) return rk_served_response_slot(served)->payload.bytes;
+        return memset(handling->apart, 0, sizeof handling->apart); /* it may hold what another session was told */
     }
     if (bytes <= handling->pair_room && !rk_slots_in_ring(served->responses, served->next_response, served->mask)) {
         handling->reserved_bytes = (uint32_t)bytes;

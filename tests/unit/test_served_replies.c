@@ -169,6 +169,57 @@ static void test_room_is_for_slots_of_the_pair(void **state)
     assert_int_equal(one.handling.pair_room, 0);
 }
 
+/* Could the client write there? */
+static bool clients_too(const struct guest *g, const void *room)
+{
+    return (uintptr_t)room - (uintptr_t)g->served->bell.base < g->served->bell.bytes;
+}
+
+static void test_reply_to_another_user_is_made_where_only_the_worker_writes(void **state)
+{
+    static const uint32_t bytes[] = {1, RASK_INLINE_BYTES, RASK_INLINE_BYTES + 1, 1000};
+    (void)state;
+    const struct rk_response_slot *answer = &one.served->pair->response[0].slot;
+    one.served->snapshot = true;
+    for (unsigned i = 0; i < 4; i++) {
+        by_pair(&one, 1000, RK_PAIR_ROOM);
+        assert_int_equal(take(&one), RK_TAKE_REQUEST);
+        assert_ptr_equal(rk_served_response_slot(one.served), answer);
+        uint8_t *room = rk_served_reserve(one.served, &one.handling, bytes[i]);
+        if (clients_too(&one, room)) fail_msg("%u bytes are made in the client's sight", bytes[i]);
+        memset(room, (int)i + 1, bytes[i]);
+        one.handling.replied_bytes = bytes[i];
+        rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+        assert_int_equal(answer->length, bytes[i]);
+        if (bytes[i] > RASK_INLINE_BYTES)
+            assert_int_equal(answer->payload.block.segment, 0);
+        else
+            for (unsigned k = 0; k < bytes[i]; k++) assert_int_equal(answer->payload.bytes[k], i + 1);
+    }
+}
+
+/* There is one place for all sessions of a worker: what one handler wrote, the next does not send to somebody else. */
+static void test_reply_to_another_user_has_no_bytes_of_others(void **state)
+{
+    static const uint8_t nothing[RASK_INLINE_BYTES];
+    (void)state;
+    one.served->snapshot = true;
+    by_pair(&one, 8, 0);
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    memset(rk_served_reserve(one.served, &one.handling, RASK_INLINE_BYTES), 's', RASK_INLINE_BYTES);
+    one.handling.replied_bytes = 1;
+    rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+    const struct rk_response_slot *answer = &one.served->pair->response[0].slot;
+    assert_int_equal(answer->payload.bytes[0], 's');
+    assert_int_not_equal(answer->payload.bytes[1], 's');
+    by_pair(&one, 8, 0);
+    assert_int_equal(take(&one), RK_TAKE_REQUEST);
+    rk_served_reserve(one.served, &one.handling, RASK_INLINE_BYTES);
+    one.handling.replied_bytes = RASK_INLINE_BYTES;
+    rk_served_reply(one.served, &one.handling, RASK_OK, 0);
+    assert_memory_equal(answer->payload.bytes, nothing, RASK_INLINE_BYTES);
+}
+
 static void test_handler_gets_no_more_room_than_it_asked_for(void **state)
 {
     (void)state;
@@ -201,6 +252,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short_answer_leaves_the_room_of_the_pair, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_not_agreed_goes_to_a_block, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_is_for_slots_of_the_pair, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reply_to_another_user_is_made_where_only_the_worker_writes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_reply_to_another_user_has_no_bytes_of_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_handler_gets_no_more_room_than_it_asked_for, set_up, tear_down),
     };
     alarm(25);
