@@ -5,6 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/** How many tickets have room for a response. */
+static uint32_t copies_of(const struct rk_tickets *tickets)
+{
+    return tickets->capacity < RK_COPIES_MAX ? tickets->capacity : RK_COPIES_MAX;
+}
+
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity)
 {
     size_t bytes = (size_t)capacity * sizeof *tickets->table;
@@ -12,7 +18,10 @@ int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity)
     tickets->state = RK_TICKET_RESERVED;
     tickets->kind = RK_REQUEST_CALL;
     tickets->table = aligned_alloc(_Alignof(struct rk_ticket), bytes);
-    return tickets->table == NULL ? -ENOMEM : 0;
+    if (tickets->table == NULL) return -ENOMEM;
+    /* Now, as to submit enters the kernel for nothing. Without it all payloads go by blocks. */
+    tickets->copies = aligned_alloc(64, (size_t)copies_of(tickets) * RK_PAIR_ROOM);
+    return 0;
 }
 
 void rk_tickets_finish(struct rk_tickets *tickets)
@@ -24,9 +33,8 @@ void rk_tickets_finish(struct rk_tickets *tickets)
 
 void *rk_ticket_copy(struct rk_tickets *tickets, const struct rk_ticket *ticket)
 {
-    if (RK_UNLIKELY(tickets->copies == NULL))
-        tickets->copies = aligned_alloc(64, (size_t)tickets->capacity * RK_PAIR_ROOM);
-    return tickets->copies != NULL ? tickets->copies + (size_t)rk_ticket_index(tickets, ticket) * RK_PAIR_ROOM : NULL;
+    uint32_t index = rk_ticket_index(tickets, ticket);
+    return tickets->copies != NULL && index < RK_COPIES_MAX ? tickets->copies + (size_t)index * RK_PAIR_ROOM : NULL;
 }
 
 struct rk_ticket *rk_ticket_fresh(struct rk_tickets *tickets)

@@ -122,7 +122,7 @@ struct rk_tickets {
         };
         uint32_t marks; /* all four */
     };
-    uint8_t *copies;       /* RK_PAIR_ROOM bytes for each, touched as needed; NULL until the first: rk_ticket_copy() */
+    uint8_t *copies; /* RK_PAIR_ROOM bytes for each, touched as needed: rk_ticket_copy(). NULL: there was no memory */
     struct rk_ticket late; /* takes a response that comes after its request's end was reported */
 };
 
@@ -130,7 +130,9 @@ struct rk_tickets {
 int rk_tickets_init(struct rk_tickets *tickets, uint32_t capacity);
 void rk_tickets_finish(struct rk_tickets *tickets);
 
-/** Where a response of at most RK_PAIR_ROOM bytes is kept for the caller, until the ticket is released. NULL: there is no memory. */
+/** Tickets that have room for a response of RK_PAIR_ROOM bytes; those of a longer queue behind them have none. */
+#define RK_COPIES_MAX 65536u
+/** Where such a response is kept for the caller, until the ticket is released. NULL: there is no room for it. */
 void *rk_ticket_copy(struct rk_tickets *tickets, const struct rk_ticket *ticket);
 
 /** An entry that was never used, or NULL when all are in use. */

@@ -125,6 +125,49 @@ static void test_answer_after_its_end_was_told_is_passed_over(void **state)
     assert_int_equal(forged.session->slab.used, used);
 }
 
+/* To submit enters the kernel for no memory: the room for answers is there from the start, where there was memory for it. */
+static void test_without_room_for_its_answer_a_request_is_in_its_block_alone(void **state)
+{
+    (void)state;
+    uint64_t ticket;
+    struct forged_lane *lane = ready();
+    assert_non_null(forged.session->tickets.copies);
+    free(forged.session->tickets.copies);
+    forged.session->tickets.copies = NULL;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct rk_request_slot *slot = sent(lane, (uint8_t)(i + 1), &ticket);
+        assert_true(in_pair(lane, slot));
+        assert_int_equal(slot->payload.block.room, 0);
+        all_are(forged_bytes(slot), (uint8_t)(i + 1), BYTES);
+        struct rk_response_slot *response = answer_in_pair(lane, slot, 0, 0);
+        rk_store_release(&response->sequence, ++lane->answered);
+        ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    }
+    assert_null(forged.session->tickets.copies);
+}
+
+/* What answers in hand may take is bounded, however long the queue is. */
+static void test_room_for_answers_is_bounded(void **state)
+{
+    (void)state;
+    static struct rask_request request[RK_COPIES_MAX];
+    struct rask_options options = RASK_OPTIONS_INIT;
+    options.queue_max = RASK_QUEUE_MAX_LIMIT;
+    struct forged_lane *lane = forged_alone(&options);
+    be_warm(lane);
+    for (unsigned i = 0; i < RK_COPIES_MAX; i++) assert_int_equal(rask_reserve(forged.session, 1, &request[i]), 0);
+    uint64_t ticket;
+    go_to_pair(lane);
+    const struct rk_request_slot *slot = sent(lane, 1, &ticket);
+    assert_int_equal((uint32_t)ticket, RK_COPIES_MAX);
+    assert_true(in_pair(lane, slot));
+    assert_int_equal(slot->payload.block.room, 0);
+    rk_store_release(&answer_in_pair(lane, slot, 0, 0)->sequence, ++lane->answered);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
+    rask_abandon(forged.session, &request[RK_COPIES_MAX - 1]);
+    assert_int_equal(sent(lane, 2, &ticket)->payload.block.room, RK_PAIR_ROOM);
+}
+
 /* The worker says of this answer that it lies behind its slot. */
 static void refused(struct forged_lane *lane, uint64_t ticket, struct rk_response_slot *response)
 {
@@ -179,6 +222,8 @@ int main(void)
         cmocka_unit_test_teardown(test_second_in_flight_is_in_its_block_alone, end),
         cmocka_unit_test_teardown(test_answer_in_hand_survives_the_next, end),
         cmocka_unit_test_teardown(test_answer_after_its_end_was_told_is_passed_over, end),
+        cmocka_unit_test_teardown(test_without_room_for_its_answer_a_request_is_in_its_block_alone, end),
+        cmocka_unit_test_teardown(test_room_for_answers_is_bounded, end),
         cmocka_unit_test_teardown(test_longer_than_agreed_is_refused, end),
         cmocka_unit_test_teardown(test_to_a_request_without_a_block_it_is_refused, end),
         cmocka_unit_test_teardown(test_from_the_ring_it_is_refused, end),
