@@ -61,24 +61,43 @@ static bool serve_all(struct guest *g, uint8_t how)
     return true;
 }
 
+/** Where the worker looks for the next request, as the client can write there. */
+static struct rk_request_slot *announced(struct guest *g)
+{
+    const struct rk_served *served = g->served;
+    size_t from = (size_t)((const uint8_t *)served->next_request - (const uint8_t *)served->requests);
+    bool in_ring = rk_slots_in_ring(served->requests, served->next_request, served->mask);
+    return in_ring ? (void *)((uint8_t *)g->slots + from) : (void *)(uintptr_t)served->next_request;
+}
+
+/** One of the ring or of the pair. */
+static uint16_t number_of(uint8_t byte)
+{
+    return (uint16_t)(byte % 4 < 2 ? byte / 4 % SLOTS : RK_SLOT_PAIR + byte / 4 % 2);
+}
+
 /** An honest request with a few bytes changed. */
 static void bend_one(struct guest *g, struct fuzz_input *in)
 {
-    struct rk_request_slot *slot = fill(g, g->served->position);
+    struct rk_request_slot *slot = announced(g);
+    memset((uint8_t *)slot + 8, 0, sizeof(*slot) - 8);
+    slot->consumed = (uint16_t)g->served->position;
     uint8_t *bytes = (uint8_t *)slot;
     uint8_t kind = fuzz_byte(in);
     slot->length = fuzz_byte(in);
+    slot->next = number_of(fuzz_byte(in));
     slot->kind = (uint8_t)(kind % RK_REQUEST_KIND_COUNT | (kind & RK_REQUEST_UPCALLS));
     if (kind % RK_REQUEST_KIND_COUNT != RK_REQUEST_CALL)
         slot->method = (uint16_t)(kind / RK_REQUEST_KIND_COUNT % 4 << 8);
     slot->payload.bytes[0] = fuzz_byte(in);
     if (slot->length > RASK_INLINE_BYTES)
-        slot->payload.block = (struct rk_block_ref){.offset = rk_request_slab_offset(&g->served->params)};
+        slot->payload.block =
+            (struct rk_block_ref){.offset = rk_request_slab_offset(&g->served->params), .room = fuzz_byte(in) * 8u};
     for (unsigned i = fuzz_byte(in) % 4; i > 0; i--) {
         unsigned at = 8 + fuzz_byte(in) % 56;
         bytes[at] = fuzz_byte(in);
     }
-    publish(g, slot);
+    rk_store_release(&slot->sequence, g->served->position + 1);
 }
 
 static void write_slot(struct guest *g, struct fuzz_input *in)

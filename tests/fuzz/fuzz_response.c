@@ -192,25 +192,43 @@ static void write_slot(struct forged_lane *lane, struct fuzz_input *in)
     rk_store_release(&slot->sequence, which < 128 ? lane->answered + 1 : fuzz_byte(in));
 }
 
+/** Where the client looks for the next response, as the worker can write there. */
+static struct rk_response_slot *announced(struct forged_lane *lane)
+{
+    const struct rk_lane *theirs = &forged.session->lanes[lane->number];
+    size_t from = (size_t)((const uint8_t *)theirs->next_response - (const uint8_t *)theirs->responses);
+    bool in_ring = rk_slots_in_ring(theirs->responses, theirs->next_response, theirs->mask);
+    if (in_ring) return (void *)((uint8_t *)lane->responses + from);
+    from = (size_t)((const uint8_t *)theirs->next_response - (const uint8_t *)theirs->pair);
+    return (void *)((uint8_t *)(uintptr_t)lane->pair + from);
+}
+
 /** An honest response with a few bytes changed. */
 static void bend_one(struct forged_lane *lane, struct fuzz_input *in)
 {
-    if (!forged_has_request(lane)) return;
+    const struct rk_lane *theirs = &forged.session->lanes[lane->number];
+    if (!forged_has_request(lane) || theirs->state != RK_LANE_IS_OPEN) return;
     const struct rk_request_slot *slot = forged_take(lane);
-    struct rk_response_slot *response = forged_response(lane, slot);
+    struct rk_response_slot *response = announced(lane);
     uint8_t *bytes = (uint8_t *)response;
-    uint8_t how = fuzz_byte(in);
-    response->length = fuzz_byte(in);
+    uint8_t how = fuzz_byte(in), next = fuzz_byte(in);
+    memset(bytes + 8, 0, sizeof(*response) - 8);
+    response->ticket = slot->ticket;
+    response->kind = RK_RESPONSE_REPLY;
+    response->next = (uint16_t)(next % 4 < 2 ? next / 4 % SLOTS : RK_SLOT_PAIR + next / 4 % 2);
+    response->length = fuzz_byte(in) * (next & 0x40 ? 8u : 1u);
     if (how & 1) response->kind = RK_RESPONSE_QUIET;
     if (how & 2) response->kind = (uint8_t)(response->kind | RK_RESPONSE_LEASED);
     response->lease = how / 4 % 4;
     response->lease_generation = how / 16;
     if (slot->cancel != 0 && (how & 0x80)) response->kind = RK_RESPONSE_SKIPPED;
     response->payload.block.offset = RK_PAGE_BYTES + (SLOTS * sizeof(*slot) + 4095) / 4096 * 4096;
+    if (next & 0x80) response->payload.block.segment = RK_SEGMENT_IN_PAIR;
     for (unsigned i = fuzz_byte(in) % 4; i > 0; i--) {
         unsigned at = 8 + fuzz_byte(in) % 56;
         bytes[at] = fuzz_byte(in);
     }
+    lane->answered = theirs->response_position;
     forged_publish(lane, response);
 }
 
