@@ -127,15 +127,26 @@ fail:
     return result;
 }
 
+/** Of this machine: not less than RK_PAGE_BYTES, and the least that can be hidden or shown. */
+static uint64_t page_bytes(void)
+{
+    long bytes = sysconf(_SC_PAGESIZE);
+    return bytes > (long)RK_PAGE_BYTES ? (uint64_t)bytes : RK_PAGE_BYTES;
+}
+
 int rk_segment_hide(const struct rk_segment *segment, uint64_t offset)
 {
-    if (mprotect((uint8_t *)segment->base + offset, segment->bytes - offset, PROT_NONE) == 0) return 0;
+    uint64_t page = page_bytes(), from = (offset + page - 1) / page * page;
+    if (from >= segment->bytes) return 0;
+    if (mprotect((uint8_t *)segment->base + from, segment->bytes - from, PROT_NONE) == 0) return 0;
     return rk_error(-ENOMEM, "cannot hide a part of the bells: %s", strerror(errno));
 }
 
 int rk_segment_show(const struct rk_segment *segment, uint64_t offset, uint64_t bytes)
 {
-    void *part = (uint8_t *)segment->base + offset;
+    uint64_t before = offset % page_bytes();
+    void *part = (uint8_t *)segment->base + offset - before;
+    bytes += before;
     int result = mprotect(part, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
     if (result == 0) result = settle_mapping(part, bytes, MADV_POPULATE_WRITE);
     return result == 0 ? 0 : rk_error(-ENOMEM, "cannot use a lane's pair of slots: %s", strerror(-result));

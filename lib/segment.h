@@ -34,7 +34,8 @@ int rk_segment_verify(int fd, enum rk_segment_kind kind, uint64_t bytes);
  * closed on failure. With keep_fd false it is closed on success, too (the mapping stays). -EPROTO, -ENOMEM. */
 int rk_segment_map(struct rk_segment *segment, int fd, enum rk_segment_kind kind, uint64_t bytes, bool keep_fd);
 
-/** Make everything from `offset` on unreachable for this process, until it is shown. -ENOMEM. */
+/** Make everything from `offset` on unreachable for this process, until it is shown. Where the machine's pages are larger than
+ * RK_PAGE_BYTES, what shares one with something that is needed stays in reach. -ENOMEM. */
 int rk_segment_hide(const struct rk_segment *segment, uint64_t offset);
 /** Make a hidden part of a bell readable and writable. Every page is present, and may be written at the hardware's level, too:
  * that is what the pair is for (layout.h). -ENOMEM. */
