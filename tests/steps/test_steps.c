@@ -20,8 +20,9 @@
 
 #define HANDLER_MS 5u
 #define BUSY_MS 40u
-#define BYTES 3000u         /* in a block: releasing it is a step, too */
-#define OTHER_NUMBERS 1000u /* a client that dies has numbers of its own */
+#define BYTES 1500u          /* behind the slots of the pair */
+#define BYTES_IN_BLOCK 3000u /* releasing it is a step */
+#define OTHER_NUMBERS 1000u  /* a client that dies has numbers of its own */
 #define TABLE_BYTES 16384u
 
 enum side { CLIENT, WORKER, BOTH };
@@ -98,8 +99,9 @@ static void wait_reached(enum rk_step step)
 /** Submits, and cancels if the step is about that. The ticket whose end is looked at. */
 static uint64_t request(struct oracle *o, struct rask *s, enum rk_step step, uint64_t *busy)
 {
+    uint32_t bytes = step == RK_STEP_RELEASED ? BYTES_IN_BLOCK : BYTES;
     *busy = 0;
-    if (!about_cancelling(step)) return oracle_submit(o, s, "slow", HANDLER_MS, BYTES, 0);
+    if (!about_cancelling(step)) return oracle_submit(o, s, "slow", HANDLER_MS, bytes, 0);
     *busy = oracle_submit(o, s, "slow", BUSY_MS, BYTES, 0);
     kit_wait_started(s, &o->ledger, o->ledger.next - 1);
     uint64_t ticket = oracle_submit(o, s, "ok", 0, BYTES, 0);
