@@ -180,12 +180,28 @@ static void test_taken_is_stored_before_anything_of_the_request_is_read(void **s
 
 static int stop;
 
+/* A slot of the ring or behind it of the pair, as the client can write there. */
+static struct rk_request_slot *clients_slot(uint32_t place)
+{
+    struct rk_pair *pair = (void *)((uint8_t *)one.bells.base + rk_bell_pair_offset(&one.served->params, 1));
+    return place < SLOTS ? &one.slots[place] : &pair->request[place - SLOTS].slot;
+}
+
+/* Where the worker looks next. */
+static struct rk_request_slot *clients_next(void)
+{
+    const struct rk_served *served = one.served;
+    for (uint32_t i = 0; i < 2; i++)
+        if (served->next_request == &served->pair->request[i].slot) return clients_slot(SLOTS + i);
+    return &one.slots[served->next_request - served->requests];
+}
+
 static void *scribble(void *argument)
 {
     uint64_t random = *(uint64_t *)argument;
     while (!rk_load_relaxed(&stop)) {
-        struct rk_request_slot *slot = &one.slots[random_below(&random, SLOTS)];
-        switch (random_below(&random, 6)) {
+        struct rk_request_slot *slot = clients_slot(random_below(&random, SLOTS + 2));
+        switch (random_below(&random, 8)) {
         case 0:
             rk_store_relaxed(&slot->length, (uint32_t)random_next(&random) >> random_below(&random, 32));
             break;
@@ -202,26 +218,45 @@ static void *scribble(void *argument)
         case 4:
             rk_store_relaxed(&slot->next, (uint16_t)random_below(&random, SLOTS + 1));
             break;
+        case 5:
+            rk_store_relaxed(&slot->next, (uint16_t)(RK_SLOT_PAIR + random_below(&random, 2)));
+            break;
+        case 6:
+            rk_store_relaxed(&slot->payload.block.room, (uint32_t)random_next(&random) >> random_below(&random, 32));
+            break;
         default:
-            rk_store_relaxed(&slot->length, 33 + random_below(&random, 66000));
+            rk_store_relaxed(&slot->length, 33 + random_below(&random, random_below(&random, 2) ? 2000 : 66000));
         }
     }
     return NULL;
 }
 
+/* A request that lies behind a slot of the pair, all of it. */
+static bool is_in_pair(const uint8_t *bytes, size_t count)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        if (bytes == one.served->pair->request[i].room) return count <= RK_PAIR_ROOM;
+    return false;
+}
+
+static void is_room_of_pair(const uint8_t *room, size_t count)
+{
+    assert_true(room == one.served->pair->response[0].room || room == one.served->pair->response[1].room);
+    assert_true(count <= RK_PAIR_ROOM);
+}
+
 static void test_fields_that_change_while_they_are_read_do_no_harm(void **state)
 {
     pthread_t other;
-    unsigned taken = 0, refused_count = 0;
+    unsigned taken = 0, refused_count = 0, in_pair = 0;
     volatile uint8_t sum = 0;
     (void)state;
     uint64_t random = random_seed();
     rk_store_relaxed(&stop, 0);
     assert_int_equal(pthread_create(&other, NULL, scribble, &random), 0);
-    while (taken < 100000 || refused_count < 100000) {
+    while (taken < 100000 || refused_count < 100000 || in_pair < 1000) {
         /* Whatever slot the worker looks at next has a new request of the scribbler's making. */
-        struct rk_request_slot *slot =
-            (struct rk_request_slot *)&one.slots[one.served->next_request - one.served->requests];
+        struct rk_request_slot *slot = clients_next();
         rk_store_relaxed(&slot->kind, RK_REQUEST_CALL);
         rk_store_relaxed(&slot->consumed, (uint16_t)one.served->position);
         rk_store_release(&slot->sequence, one.served->position + 1);
@@ -234,12 +269,17 @@ static void test_fields_that_change_while_they_are_read_do_no_harm(void **state)
         const uint8_t *bytes = one.handling.call.request;
         size_t count = one.handling.call.request_bytes;
         assert_true(count <= PAYLOAD_BYTES_MAX);
-        if (count > RASK_INLINE_BYTES) {
+        if (is_in_pair(bytes, count)) {
+            in_pair++;
+        } else if (count > RASK_INLINE_BYTES) {
             const uint8_t *base = one.served->request[0].base;
             assert_true(bytes >= base + rk_request_slab_offset(&one.served->params));
             assert_true(bytes + count <= base + one.request.bytes);
         }
         if (count > 0) sum = (uint8_t)(sum + bytes[0] + bytes[count - 1]);
+        uint8_t *room = rk_served_reserve(one.served, &one.handling, RASK_INLINE_BYTES + 1 + sum * 8u);
+        if (room != NULL && one.handling.block == RK_BLOCK_NONE)
+            is_room_of_pair(room, RASK_INLINE_BYTES + 1 + sum * 8u);
         rk_served_reply(one.served, &one.handling, RASK_OK, 0);
         taken++;
     }
