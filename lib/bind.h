@@ -6,8 +6,8 @@
 
 #include "session.h"
 
-/** A request with a block, in a slot of the pair: if it fits the room behind it goes there, too, and the worker has it sooner. Returns how long a response may be to come
- * back the same way; 0: it must not. */
+/** A request with a block, in a slot of the pair: if it fits the room behind it goes there, too, and the worker has it sooner.
+ * Returns how long a response may be to come back the same way; 0: it must not. */
 __attribute__((noinline)) uint32_t rk_bind_to_pair(struct rask *s, struct rk_lane *lane, struct rk_ticket *ticket);
 
 /** Write and publish a ticket's request; rk_lane_load() leaves room. */

@@ -110,6 +110,27 @@ static void test_answer_in_hand_survives_the_next(void **state)
     for (unsigned i = 0; i < 3; i++) rask_release(forged.session, &done[i]);
 }
 
+/* The next incarnation finds an empty pair; what the caller has in hand is its own. */
+static void test_answer_in_hand_survives_its_worker(void **state)
+{
+    (void)state;
+    uint64_t ticket;
+    struct rask_completion done;
+    struct forged_lane *lane = ready();
+    const struct rk_pair *pair = lane->pair;
+    struct rk_response_slot *response = answer_in_pair(lane, sent(lane, 1, &ticket), BYTES, 77);
+    rk_store_release(&response->sequence, ++lane->answered);
+    ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, &done);
+    uint64_t other = submit(BYTES, 2, 0, NULL);
+    forged_take(lane);
+    forged_die(lane, true);
+    ends_as(other, RASK_CRASHED, RASK_EXECUTED_MAYBE, NULL);
+    for (size_t i = 0; i < sizeof *pair; i++) assert_int_equal(((const uint8_t *)pair)[i], 0);
+    all_are(done.data, 77, BYTES);
+    rask_release(forged.session, &done);
+    assert_int_equal(forged.session->slab.used, 0);
+}
+
 static void test_answer_after_its_end_was_told_is_passed_over(void **state)
 {
     (void)state;
@@ -221,6 +242,7 @@ int main(void)
         cmocka_unit_test_teardown(test_request_is_in_its_block_and_behind_its_slot, end),
         cmocka_unit_test_teardown(test_second_in_flight_is_in_its_block_alone, end),
         cmocka_unit_test_teardown(test_answer_in_hand_survives_the_next, end),
+        cmocka_unit_test_teardown(test_answer_in_hand_survives_its_worker, end),
         cmocka_unit_test_teardown(test_answer_after_its_end_was_told_is_passed_over, end),
         cmocka_unit_test_teardown(test_without_room_for_its_answer_a_request_is_in_its_block_alone, end),
         cmocka_unit_test_teardown(test_room_for_answers_is_bounded, end),
