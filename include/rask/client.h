@@ -64,11 +64,12 @@ enum rask_wait_mode {
 
 /** Session options. Zero means the default of <rask/limits.h>. Set `size`, or start from RASK_OPTIONS_INIT. */
 struct rask_options {
-    uint32_t size;               /**< sizeof(struct rask_options) */
-    uint32_t flags;              /**< RASK_OPTION_* */
-    uint32_t wait_mode;          /**< enum rask_wait_mode */
-    uint32_t ring_slots;         /**< per lane, a power of two, RASK_RING_SLOTS_MIN..MAX */
-    uint32_t queue_max;          /**< requests in all, 1..RASK_QUEUE_MAX_LIMIT */
+    uint32_t size;       /**< sizeof(struct rask_options) */
+    uint32_t flags;      /**< RASK_OPTION_* */
+    uint32_t wait_mode;  /**< enum rask_wait_mode */
+    uint32_t ring_slots; /**< per lane, a power of two, RASK_RING_SLOTS_MIN..MAX */
+    uint32_t queue_max;  /**< requests in all, 1..RASK_QUEUE_MAX_LIMIT. Each takes 2 KiB of address space (the first
+                                      65536 of them), which is memory only once it was used */
     uint32_t payload_bytes_max;  /**< largest request or response, RASK_BLOCK_BYTES_MIN..RASK_PAYLOAD_BYTES_MAX_LIMIT */
     uint64_t slab_bytes;         /**< request slab of the session and response slab of each lane, at the start */
     uint64_t slab_bytes_max;     /**< cap of each of them with the extra segments */
@@ -204,8 +205,8 @@ struct rask_request_options {
 struct rask_completion {
     uint64_t ticket;
     uint64_t user_data;
-    const void
-        *data; /**< the response, in place or where the library has copied a small one; never NULL when length > 0.
+    const void *
+        data; /**< the response, in place, or up to 1984 bytes of one in a copy of the library's; never NULL when length > 0.
                            A worker that misbehaves may still change it when length > RASK_INLINE_BYTES: read each byte
                            once, or copy first, if that matters */
     uint32_t length;   /**< bytes */
@@ -295,17 +296,17 @@ uint32_t rask_pending(const struct rask *s);
 int rask_call(struct rask *s, uint32_t method, const void *data, size_t length, uint64_t timeout_ns,
               struct rask_completion *out);
 
-/** Writes a request in place. `buffer` has `capacity` bytes, exactly what was asked for: the library never sends more.
+/** Writes a request where it is sent from. `buffer` has `capacity` bytes, exactly what was asked for: the library never sends more.
  * Returns the bytes written, or a negative errno to give up (nothing is sent). A return over `capacity`, or
  * one that is no errno, is refused with -EOVERFLOW and nothing is sent. */
 typedef int64_t (*rask_write_fn)(void *buffer, size_t capacity, void *user);
 
-/** Reads a response in place. The completion is released by the library when this returns.
+/** Reads a response where it is: see rask_completion.data. The completion is released by the library when this returns.
  * May call any function on the session but rask_close(). Runs inside rask_poll(), rask_wait(), rask_wait_any() or rask_call(). */
 typedef void (*rask_read_fn)(const struct rask_completion *completion, void *user);
 
 /** Callback style: reserve `capacity` bytes, let `write` fill them straight in shared memory (NULL: empty request),
- * submit, and have `read` see the response in place when it is there. `options` may be NULL.
+ * submit, and have `read` see the response when it is there. `options` may be NULL.
  * Errors: those of rask_reserve() and rask_submit(), what `write` returned, -EOVERFLOW; then `read` will not run.
  * session thread. */
 int rask_request(struct rask *s, uint32_t method, size_t capacity, rask_write_fn write, rask_read_fn read, void *user,

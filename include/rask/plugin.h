@@ -43,7 +43,8 @@ struct rask_host {
     uint32_t size; /**< sizeof(struct rask_host) of the host */
     uint32_t abi;
 
-    /** Room for a response of up to `bytes` bytes, in shared memory: the caller will read it in place. Asking again
+    /** Room for a response of up to `bytes` bytes, in memory that the caller maps, too: it reads a large one there. A caller of
+     * the same user may be able to write to it: do not rely on what you read back. Asking again
      * replaces the earlier room (its contents are lost). NULL if it is over the limit or there is no room: return any
      * error then; the caller sees RASK_REPLY_TOO_LARGE. Never blocks, but in a stream (<rask/ext/stream.h>): there it waits
      * until its caller has released answers, at most the supervisor's --caller-timeout. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A handler that writes random bytes over all memory of rask that it can write: its own response rings and slabs, its status
- * page, the bells. `scribble`: 8 bytes seed; answers. `echo`: the request. */
+ * page, the bells and the pairs of its lanes. `scribble`: 8 bytes seed; answers. `echo`: the request. */
 #include <errno.h>
 #include <rask/plugin.h>
 #include <stdint.h>

@@ -14,7 +14,7 @@ extern "C" {
 
 struct rask_lease {
     const void *
-        data; /**< the request's bytes, readable until released. The caller's own memory if the plugin copes with that */
+        data; /**< the request's bytes, readable until released; not always at call->request. The caller's own memory if the plugin copes with that */
     size_t bytes;
     uint64_t
         item; /**< of a stream: which item, from 0; otherwise a number that grows with each request of this caller to this worker */
