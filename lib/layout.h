@@ -12,17 +12,15 @@
  *                  64                rk_waiter: client sleeps?            client      worker
  *                  1024 + i*8        items of stream i that were sent     client      worker
  *                  4096 + i*stride   lane i: rk_lane_request              client      worker i
- *                    +0                answer to an upcall                  client      worker i
- *                    +64               emissions taken                      client      worker i
- *                    +128              released[992]                        client      worker i
+ *                    +0                emissions taken                      client      worker i
+ *                    +64               released[992]                        client      worker i
  *                    +4096             request ring, ring_slots * 64        client      worker i
  *                  slab              blocks of 256 B to 64 KiB            client      workers
  *   request extra  4096              blocks of one class                  client      workers
  *   response       0                 rk_response_header                   worker      client
  *     (one per       +64               taken, service_ns (a hint)           worker      client
  *      lane)         +128              rk_waiter: worker sleeps?            worker      client
- *                    +192              upcall                               worker      client
- *                    +256              leases ended: how many               worker      client
+ *                    +192              leases ended: how many               worker      client
  *                    +1024             lease_ended[256]                     worker      client
  *                  4096              response ring, ring_slots * 64       worker      client
  *                  +ring             emissions, 64 * 64                   worker      client
@@ -32,8 +30,10 @@
  *   bell           64                the client's futex word              all         client
  *                  128 + i*64        lane i's futex word                  all         worker i
  *                  pairs + i*8192    lane i: rk_pair; no other worker can reach it
- *                    +0, +2048         two request slots with room          client      worker i
- *                    +4096, +6144      two response slots with room         worker i    client
+ *                    +0, +1984         two request slots with room          client      worker i
+ *                    +3968             answer to an upcall                  client      worker i
+ *                    +4096, +6080      two response slots with room         worker i    client
+ *                    +8064             upcall                               worker i    client
  *   control word   64                one counter                          supervisor  one worker or one client
  *                  128               epoch to stop (workers only)         supervisor  one worker
  *   pool           64                rk_pool_page: the pool               supervisor  tools
@@ -185,7 +185,7 @@ enum rk_response_kind {
 /** Numbers of the pair's slots, both ways; those of the ring are below. */
 #define RK_SLOT_PAIR 0xfffeu
 /** Payload behind a slot of the pair. */
-#define RK_PAIR_ROOM 1984u
+#define RK_PAIR_ROOM 1920u
 static_assert(RK_SLOT_PAIR > RASK_RING_SLOTS_MAX, "a number of its own");
 
 /** One request. */
@@ -206,12 +206,11 @@ struct rk_request_slot {
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_request_slot) == 64, "a request is one cache line");
 static_assert(offsetof(struct rk_request_slot, deadline_ns) == 8, "layout");
-static_assert(offsetof(struct rk_request_slot, ticket) == 16, "layout");
-static_assert(offsetof(struct rk_request_slot, length) == 20, "layout");
-static_assert(offsetof(struct rk_request_slot, method) == 24, "layout");
-static_assert(offsetof(struct rk_request_slot, next) == 26, "layout");
-static_assert(offsetof(struct rk_request_slot, consumed) == 28, "layout");
-static_assert(offsetof(struct rk_request_slot, kind) == 30, "layout");
+static_assert(offsetof(struct rk_request_slot, ticket) == 16 && offsetof(struct rk_request_slot, length) == 20,
+              "layout");
+static_assert(offsetof(struct rk_request_slot, method) == 24 && offsetof(struct rk_request_slot, next) == 26, "layout");
+static_assert(offsetof(struct rk_request_slot, consumed) == 28 && offsetof(struct rk_request_slot, kind) == 30,
+              "layout");
 static_assert(offsetof(struct rk_request_slot, cancel) == 31, "layout");
 static_assert(offsetof(struct rk_request_slot, payload) == 32, "layout");
 
@@ -245,10 +244,10 @@ struct rk_response_slot {
     } payload;
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_response_slot) == 64, "a response is one cache line");
-static_assert(offsetof(struct rk_response_slot, ticket) == 8, "layout");
-static_assert(offsetof(struct rk_response_slot, length) == 12, "layout");
-static_assert(offsetof(struct rk_response_slot, code) == 16, "layout");
-static_assert(offsetof(struct rk_response_slot, status) == 20, "layout");
+static_assert(offsetof(struct rk_response_slot, ticket) == 8 && offsetof(struct rk_response_slot, length) == 12,
+              "layout");
+static_assert(offsetof(struct rk_response_slot, code) == 16 && offsetof(struct rk_response_slot, status) == 20,
+              "layout");
 static_assert(offsetof(struct rk_response_slot, next) == 22, "layout");
 static_assert(offsetof(struct rk_response_slot, kind) == 24, "layout");
 static_assert(offsetof(struct rk_response_slot, payload) == 32, "layout");
@@ -300,13 +299,13 @@ static_assert(sizeof(struct rk_request_header) <= RK_PAGE_BYTES, "one page");
 
 /** A lane's page in the request segment; its ring follows at +4096. */
 struct rk_lane_request {
-    struct rk_side_slot answer;                                /* R15: to the upcall with the same sequence */
     uint64_t emissions_taken RK_LINE_ALIGNED;                  /* R13 */
     uint32_t released[RK_RESPONSE_BLOCKS_MAX] RK_LINE_ALIGNED; /* R6: generation of the block's last released use */
+    uint8_t reserved[64];
 } RK_LINE_ALIGNED;
 static_assert(sizeof(struct rk_lane_request) == RK_PAGE_BYTES, "one page");
-static_assert(offsetof(struct rk_lane_request, emissions_taken) == 64, "drawing");
-static_assert(offsetof(struct rk_lane_request, released) == 128, "drawing");
+static_assert(offsetof(struct rk_lane_request, emissions_taken) == 0, "drawing");
+static_assert(offsetof(struct rk_lane_request, released) == 64, "drawing");
 
 /** First page of a response segment; the ring follows at +4096. `taken` changes with every request and `worker` hardly
  * ever, so they do not share a line. */
@@ -315,17 +314,15 @@ struct rk_response_header {
     uint64_t taken RK_LINE_ALIGNED; /* R3: request positions below it have been entered */
     uint32_t service_ns;            /* about what the middle one of the requests takes; a hint. 0: not known yet */
     uint32_t holding;               /* responses are published for which a sleeping client is rung a little later */
-    uint64_t others_since_ns;   /* since when it has been in a long request of another session; a hint. 0: it is not */
-    struct rk_waiter worker;    /* R4 */
-    struct rk_side_slot upcall; /* R14 */
+    uint64_t others_since_ns; /* since when it has been in a long request of another session; a hint. 0: it is not */
+    struct rk_waiter worker;  /* R4 */
     uint32_t leases_ended RK_LINE_ALIGNED; /* how often a word of lease_ended changed: then look at them */
-    uint8_t reserved[764];
+    uint8_t reserved[828];
     uint32_t lease_ended[RASK_LEASES_MAX]; /* R16: generation of the lease that ended there last; it only grows */
 };
 static_assert(offsetof(struct rk_response_header, taken) == 64, "drawing");
 static_assert(offsetof(struct rk_response_header, worker) == 128, "drawing");
-static_assert(offsetof(struct rk_response_header, upcall) == 192, "drawing");
-static_assert(offsetof(struct rk_response_header, leases_ended) == 256, "drawing");
+static_assert(offsetof(struct rk_response_header, leases_ended) == 192, "drawing");
 static_assert(offsetof(struct rk_response_header, lease_ended) == 1024, "drawing");
 static_assert(sizeof(struct rk_response_header) <= RK_PAGE_BYTES, "one page");
 
@@ -344,20 +341,25 @@ struct rk_bell_page {
 static_assert(offsetof(struct rk_bell_page, client) == 64, "drawing");
 static_assert(offsetof(struct rk_bell_page, lane) == 128, "drawing");
 
-/** A lane's pair of slots each way. */
+/** A lane's pair of slots each way, and what goes back and forth in the middle of a request. */
 struct rk_pair {
     struct {
         struct rk_request_slot slot;
         uint8_t room[RK_PAIR_ROOM];
     } request[2];
+    struct rk_side_slot answer; /* R15: to the upcall with the same sequence */
+    uint8_t reserved0[64];
     struct {
         struct rk_response_slot slot;
         uint8_t room[RK_PAIR_ROOM];
     } response[2];
+    struct rk_side_slot upcall; /* R14 */
+    uint8_t reserved1[64];
 };
 static_assert(sizeof(struct rk_pair) == 2 * RK_PAGE_BYTES, "whole pages");
-static_assert(offsetof(struct rk_pair, request[1]) == 2048, "drawing");
+static_assert(offsetof(struct rk_pair, answer) == 3968, "drawing");
 static_assert(offsetof(struct rk_pair, response) == 4096, "drawing");
+static_assert(offsetof(struct rk_pair, upcall) == 8064, "drawing");
 
 struct rk_control_page {
     struct rk_segment_header header;
@@ -369,7 +371,6 @@ static_assert(offsetof(struct rk_control_page, stop_epoch) == 128, "drawing");
 
 /** Hash of every mapped size and offset of this build. Equal fingerprints mean the same layout. */
 uint32_t rk_layout_fingerprint(void);
-
 /** Are these parameters within the limits? Returns 0, or -EINVAL with the offending one in rask_last_error(). */
 int rk_params_check(const struct rk_params *params);
 
@@ -386,7 +387,6 @@ uint64_t rk_pool_segment_bytes(uint32_t workers);
 
 /** Write a segment's header; magic last. `base` is zeroed memory of `bytes` bytes. */
 void rk_segment_header_init(void *base, enum rk_segment_kind kind, uint64_t bytes);
-
 /** Check a mapped header that a peer wrote. Returns 0, or -EPROTO with the field in rask_last_error(). */
 int rk_segment_header_check(const void *base, enum rk_segment_kind kind, uint64_t bytes);
 

@@ -76,13 +76,13 @@ bool rk_upcall_waits(const struct rask *s, const struct rk_lane *lane)
 {
     if (lane->upcall_due || lane->upcalling || s->upcalls->depth >= RK_UPCALL_DEPTH_MAX) return false;
     /* SYNC R14 acquire: pairs with the worker's publication */
-    return rk_load_acquire(&lane->header->upcall.sequence) != lane->upcall_seen;
+    return rk_load_acquire(&lane->pair->upcall.sequence) != lane->upcall_seen;
 }
 
 /** Announced before it was published, so it is on its way. */
 static bool segment_is_missing(struct rask *s, struct rk_lane *lane)
 {
-    const struct rk_side_slot *slot = &lane->header->upcall;
+    const struct rk_side_slot *slot = &lane->pair->upcall;
     if (rk_load_relaxed(&slot->length) <= RASK_INLINE_BYTES) return false;
     uint32_t segment = rk_load_relaxed(&slot->payload.block.segment);
     if (segment >= RK_SEGMENTS_MAX || lane->mapped->segment[segment].base != NULL) return false;
@@ -174,7 +174,7 @@ static void bring_into_slot(struct rask *s, struct upcall_in_hand *hand)
 /** Publish the answer: `failed`, or what is in hand. */
 static void answer(struct rask *s, struct rk_lane *lane, struct upcall_in_hand *hand, bool failed, int code)
 {
-    struct rk_side_slot *slot = &lane->page->answer;
+    struct rk_side_slot *slot = &lane->pair->answer;
     bring_into_slot(s, hand);
     slot->length = failed ? 0 : hand->replied_bytes;
     slot->code = code;
@@ -232,7 +232,7 @@ static bool has_returned(const struct rk_lane *lane, uint32_t low_position)
 /** The lane's upcall, from the slot to the answer. */
 static void run(struct rask *s, struct rk_lane *lane)
 {
-    const struct rk_side_slot *slot = &lane->header->upcall;
+    const struct rk_side_slot *slot = &lane->pair->upcall;
     struct upcall_in_hand hand = {.upcall = {.session = s}, .block = RK_BLOCK_NONE};
     struct rk_view view = {.block = RK_BLOCK_NONE};
     struct rk_responses *mapped = lane->mapped;
@@ -243,6 +243,7 @@ static void run(struct rask *s, struct rk_lane *lane)
     lane->upcall_seen = rk_load_relaxed(&slot->sequence);
     hand.upcall.request_bytes = rk_load_relaxed(&slot->length);
     uint32_t low_position = rk_load_relaxed(&slot->position);
+    rk_line_fetch(&lane->pair->answer);
     bool over = has_returned(lane, low_position);
     struct rk_ticket *ticket =
         over ? NULL : rk_lane_asks_for(lane, &s->tickets, low_position, rk_load_relaxed(&slot->ticket), &position);

@@ -289,6 +289,7 @@ enum rk_take rk_served_take(struct rk_served *served, struct rk_handling *handli
     handling->method = (uint16_t)method;
     handling->kind = RK_REQUEST_CALL;
     handling->takes_upcalls = (kind & RK_REQUEST_UPCALLS) != 0;
+    if (RK_UNLIKELY(handling->takes_upcalls)) rk_line_fetch(&served->pair->upcall);
     if (RK_UNLIKELY((kind & ~RK_REQUEST_UPCALLS) != RK_REQUEST_CALL)) {
         handling->kind = (uint8_t)(kind & ~RK_REQUEST_UPCALLS);
         handling->stream = (uint16_t)(method >> 8);

@@ -59,7 +59,7 @@ void rk_emission_publish(struct rk_served *served, struct rk_handling *handling,
 void rk_upcall_publish(struct rk_served *served, const struct rk_handling *handling, uint32_t method, uint32_t block,
                        const uint8_t *inline_bytes, uint32_t bytes)
 {
-    struct rk_side_slot *slot = &served->response_header->upcall;
+    struct rk_side_slot *slot = &served->pair->upcall;
     address(served, slot, handling, bytes);
     slot->method = method;
     if (bytes > RASK_INLINE_BYTES)
@@ -76,12 +76,12 @@ void rk_upcall_publish(struct rk_served *served, const struct rk_handling *handl
 bool rk_upcall_answered(const struct rk_served *served)
 {
     /* SYNC R15 acquire: pairs with the client's answer */
-    return rk_load_acquire(&served->lane_page->answer.sequence) == served->upcalls;
+    return rk_load_acquire(&served->pair->answer.sequence) == served->upcalls;
 }
 
 int rk_upcall_answer(struct rk_served *served, struct rk_answer *answer)
 {
-    const struct rk_side_slot *slot = &served->lane_page->answer;
+    const struct rk_side_slot *slot = &served->pair->answer;
     uint32_t length = rk_load_relaxed(&slot->length);
     *answer = (struct rk_answer){.data = answer->bytes, .code = rk_load_relaxed(&slot->code)};
     if (rk_load_relaxed(&slot->failed) != 0) return answer->code < 0 ? answer->code : -ENOSYS;

@@ -206,7 +206,7 @@ struct rask_completion {
     uint64_t ticket;
     uint64_t user_data;
     const void *
-        data; /**< the response, in place, or up to 1984 bytes of one in a copy of the library's; never NULL when length > 0.
+        data; /**< the response, in place, or up to 1920 bytes of one in a copy of the library's; never NULL when length > 0.
                            A worker that misbehaves may still change it when length > RASK_INLINE_BYTES: read each byte
                            once, or copy first, if that matters */
     uint32_t length;   /**< bytes */

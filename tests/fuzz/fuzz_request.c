@@ -119,9 +119,9 @@ static void write_words(struct guest *g, struct fuzz_input *in)
     page->emissions_taken = fuzz_byte(in) % 2 ? g->served->emissions : fuzz_word(in);
     header->sent[fuzz_byte(in) % RASK_STREAMS_MAX] = fuzz_byte(in);
     uint8_t whole = fuzz_byte(in);
-    fuzz_bytes(in, (uint8_t *)&page->answer + 8, whole & 1 ? sizeof page->answer - 8 : 0);
-    page->answer.length = whole & 2 ? page->answer.length % 64 : page->answer.length;
-    page->answer.sequence = g->served->upcalls + whole / 4 % 2; /* the next is answered before it is asked */
+    fuzz_bytes(in, (uint8_t *)&g->served->pair->answer + 8, whole & 1 ? sizeof g->served->pair->answer - 8 : 0);
+    g->served->pair->answer.length = whole & 2 ? g->served->pair->answer.length % 64 : g->served->pair->answer.length;
+    g->served->pair->answer.sequence = g->served->upcalls + whole / 4 % 2; /* the next is answered before it is asked */
     header->client.state =
         fuzz_byte(in) & ~(uint64_t)RK_WAITER_PARKED; /* a ring is a system call: slow, and of no interest */
     bells->client.word = fuzz_word(in);

@@ -171,7 +171,7 @@ static void write_side(struct forged_lane *lane, struct fuzz_input *in)
         emitted++;
         break;
     case 1:
-        bend_side(lane, &lane->header->upcall, lane->header->upcall.sequence + 1, in);
+        bend_side(lane, &lane->pair->upcall, lane->pair->upcall.sequence + 1, in);
         break;
     case 2:
         rk_store_release(&lane->header->lease_ended[what / 4 % 4], fuzz_byte(in));

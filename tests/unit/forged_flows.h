@@ -48,7 +48,7 @@ static inline void answer_leased(struct forged_lane *lane, const struct rk_reque
 static inline void upcall(struct forged_lane *lane, const struct rk_request_slot *slot, const char *name,
                           uint32_t bytes)
 {
-    struct rk_side_slot *side = &lane->header->upcall;
+    struct rk_side_slot *side = &lane->pair->upcall;
     side->ticket = slot->ticket;
     side->position = (uint32_t)(lane->entered - 1);
     side->length = bytes;

@@ -30,7 +30,7 @@ struct forged_lane {
     struct rk_response_header *header;
     struct rk_response_slot *responses;
     const struct rk_request_slot *requests;
-    const struct rk_pair *pair;
+    struct rk_pair *pair;
     const struct rk_request_slot *next_request;
     uint64_t entered;  /* requests taken */
     uint64_t answered; /* responses published, honest or not */
@@ -150,7 +150,7 @@ static inline struct forged_lane *forged_open_lane(void)
         (const struct rk_request_slot *)(const void *)((const uint8_t *)forged.request.base +
                                                        rk_request_lane_offset(&forged.params, answer.lane) +
                                                        RK_PAGE_BYTES);
-    lane->pair = (const void *)((const uint8_t *)forged.bells.base + rk_bell_pair_offset(&forged.params, answer.lane));
+    lane->pair = (void *)((uint8_t *)forged.bells.base + rk_bell_pair_offset(&forged.params, answer.lane));
     lane->next_request = lane->requests;
     lane->number = answer.lane;
     lane->worker = answer.worker;

@@ -25,9 +25,9 @@ static void test_short_answer_from_a_large_room(void **unused)
     const struct rk_request_slot *slot = forged_take(lane);
     upcall(lane, slot, "f", 0);
     poll_once();
-    assert_int_equal(page_of(lane)->answer.sequence, 1);
-    assert_int_equal(page_of(lane)->answer.length, 5);
-    assert_memory_equal(page_of(lane)->answer.payload.bytes, "short", 5);
+    assert_int_equal(lane->pair->answer.sequence, 1);
+    assert_int_equal(lane->pair->answer.length, 5);
+    assert_memory_equal(lane->pair->answer.payload.bytes, "short", 5);
     assert_int_equal(forged.session->slab.used, used);
     forged_reply(lane, slot, RASK_OK);
     ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
@@ -48,8 +48,8 @@ static void test_bytes_of_unknown_and_late_upcalls_come_back(void **unused)
         if (late) forged_reply(lane, slot, RASK_OK);
         poll_once();
         poll_once();
-        assert_int_equal(page_of(lane)->answer.sequence, 1);
-        assert_int_equal(page_of(lane)->answer.failed, 1);
+        assert_int_equal(lane->pair->answer.sequence, 1);
+        assert_int_equal(lane->pair->answer.failed, 1);
         assert_int_equal(page_of(lane)->released[7], 1);
         assert_int_equal(ran, 0);
         if (!late) forged_reply(lane, slot, RASK_OK);
@@ -69,8 +69,8 @@ static void test_last_name_is_forgotten(void **unused)
     assert_int_equal(rask_on_upcall(forged.session, "f", NULL, NULL), 0);
     upcall(lane, slot, "f", 0);
     poll_once();
-    assert_int_equal(page_of(lane)->answer.sequence, 1);
-    assert_int_equal(page_of(lane)->answer.code, -ENOSYS);
+    assert_int_equal(lane->pair->answer.sequence, 1);
+    assert_int_equal(lane->pair->answer.code, -ENOSYS);
     forged_reply(lane, slot, RASK_OK);
     ends_as(ticket, RASK_OK, RASK_EXECUTED_YES, NULL);
     forged_stop();
@@ -185,7 +185,7 @@ static int asks_again(struct rask_upcall *asked, void *user)
     struct forged_lane *lane = user;
     (void)asked;
     ran++;
-    rk_store_release(&lane->header->upcall.sequence, lane->header->upcall.sequence + 1);
+    rk_store_release(&lane->pair->upcall.sequence, lane->pair->upcall.sequence + 1);
     return 0;
 }
 
@@ -214,7 +214,7 @@ static int polls(struct rask_upcall *asked, void *user)
     assert_non_null(rask_upcall_reserve(asked, 1000));
     assert_int_equal(rask_upcall_reply(asked, 1000), 0);
     if (ran++ > 0) return 0;
-    rk_store_release(&lane->header->upcall.sequence, lane->header->upcall.sequence + 1);
+    rk_store_release(&lane->pair->upcall.sequence, lane->pair->upcall.sequence + 1);
     assert_int_equal(rask_poll(asked->session, NULL, 0), 0);
     assert_int_equal(ran, 1);
     return 0;
