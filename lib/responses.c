@@ -146,7 +146,7 @@ static inline bool sink_full(const struct rask *s)
 }
 
 /** One response, whatever it is. False: look no further. */
-static inline bool take_next(struct rask *s, struct rk_lane *lane)
+__attribute__((always_inline)) static inline bool take_next(struct rask *s, struct rk_lane *lane)
 {
     uint32_t length, next;
     struct rk_reading at = rk_lane_reading(lane);
@@ -158,19 +158,31 @@ static inline bool take_next(struct rask *s, struct rk_lane *lane)
     return true;
 }
 
+/** Is there one, and somebody who wants it? */
+static inline bool may_take(const struct rask *s, const struct rk_lane *lane, bool everything)
+{
+    return rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s));
+}
+
+/** Of many in flight the first ones may come by the pair: they are taken, *count of them, and those behind them looked at as a
+ * run. False: look no further. */
+__attribute__((noinline)) static bool begin_run(struct rask *s, struct rk_lane *lane, bool everything, uint32_t *count)
+{
+    for (; !rk_slots_in_ring(lane->responses, lane->next_response, lane->mask); (*count)++)
+        if (!may_take(s, lane, everything) || !take_next(s, lane)) return false;
+    struct rk_reading at = rk_lane_reading(lane);
+    if (lane->run.sure <= at.position) rk_run_look(&lane->run, &at, rk_lane_load(lane));
+    return true;
+}
+
 /** Take what a lane has: everything, or what the caller's array has room for. */
 uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything)
 {
     uint32_t count = 0;
     lane->stuck = false;
-    struct rk_reading at = rk_lane_reading(lane);
-    uint32_t load = rk_lane_load(lane);
-    if (load >= RK_RUN_DEEP && lane->run.sure <= at.position) rk_run_look(&lane->run, &at, load);
-    if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled) count = take_straight(s, lane);
+    if (rk_lane_load(lane) >= RK_RUN_DEEP && !begin_run(s, lane, everything, &count)) return count;
+    if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled) count += take_straight(s, lane);
     if (count > 0 && !everything && over(s, lane)) return count;
-    while (rk_lane_ready(lane) && !lane->broken && !lane->stalled && (everything || !sink_full(s))) {
-        if (!take_next(s, lane)) break;
-        count++;
-    }
+    while (may_take(s, lane, everything) && take_next(s, lane)) count++;
     return count;
 }

@@ -23,6 +23,8 @@
 #define RK_RUN_DEEP 24u
 /** How many messages ahead a reader fetches lines, of those that are certain. */
 #define RK_READ_AHEAD 12u
+/** Messages of a run that may go by the pair. */
+#define RK_RUN_PAIR 2u
 /** Looks for a run, about 100 ns each. */
 #define RK_GATHER_LOOKS 64u
 #define RK_COMPANY_LOOKS 6u
@@ -47,13 +49,14 @@ static inline uint32_t rk_run_length(uint64_t in_flight)
     return in_flight / 3 < RK_RUN_MAX ? (uint32_t)in_flight / 3 : RK_RUN_MAX;
 }
 
-/** Is the message there that is `behind` places behind the next one? If that one is not in the ring, the answer may be no although
- * it is. */
+/** Is the message there that is `behind` places behind the next one? When the ring was empty before, one or two of those between
+ * went by the pair, and a later one is in its slot, which is as good. If the next one itself is in the pair, the answer may be no
+ * although it is there. */
 static inline bool rk_run_there(const struct rk_reading *at, uint32_t behind)
 {
     const uint64_t *slot = rk_slots_behind(at->ring, at->next, behind, at->mask);
     /* SYNC R1, R2 acquire: as for the next message */
-    return rk_load_acquire(slot) == at->position + behind + 1;
+    return rk_load_acquire(slot) - (at->position + behind + 1) <= RK_RUN_PAIR;
 }
 
 /** Before a message is read: fetch the line of a later one, and see in time how far the next run has come. */

@@ -62,6 +62,30 @@ static void test_run_is_certain_only_when_its_last_message_is_there(void **state
     assert_false(rk_run_over(&run, 32, RK_RUN_DEEP - 1)); /* not worth it */
 }
 
+static void test_run_with_messages_that_went_by_the_pair_is_found(void **state)
+{
+    (void)state;
+    struct rk_reading at = reader_at(0);
+    for (uint64_t by_pair = 0; by_pair <= 3; by_pair++) {
+        set_up(NULL);
+        publish(1);
+        for (uint64_t i = 1; i < 32; i++) ring[rk_slot_line(i, SLOTS - 1)].sequence = i + by_pair + 1;
+        assert_int_equal(rk_run_look(&run, &at, IN_FLIGHT), by_pair <= RK_RUN_PAIR);
+        assert_int_equal(run.sure, by_pair <= RK_RUN_PAIR ? 32 : 0); /* no more than is known */
+    }
+}
+
+static void test_reader_in_the_pair_waits_for_no_run(void **state)
+{
+    static struct rk_request_slot apart;
+    (void)state;
+    struct rk_reading at = {ring, &apart, SLOTS - 1, 0};
+    run.skips = 3;
+    rk_run_gather(&run, &at, IN_FLIGHT);
+    assert_int_equal(run.skips, 3);
+    assert_int_equal(run.left, 0);
+}
+
 static void test_reader_sees_in_time_that_the_next_run_is_there(void **state)
 {
     (void)state;
@@ -115,6 +139,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_slots_behind_lie_in_the_ring_and_in_order, set_up),
         cmocka_unit_test_setup(test_run_is_certain_only_when_its_last_message_is_there, set_up),
+        cmocka_unit_test_setup(test_run_with_messages_that_went_by_the_pair_is_found, set_up),
+        cmocka_unit_test_setup(test_reader_in_the_pair_waits_for_no_run, set_up),
         cmocka_unit_test_setup(test_reader_sees_in_time_that_the_next_run_is_there, set_up),
         cmocka_unit_test_setup(test_wait_in_vain_is_bounded_and_becomes_rare, set_up),
         cmocka_unit_test_setup(test_lines_are_given_up_only_where_none_is_in_use, set_up),
