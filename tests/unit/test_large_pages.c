@@ -19,16 +19,24 @@ long __wrap_sysconf(int name);
 int __real_mprotect(void *address, size_t bytes, int access);
 int __wrap_mprotect(void *address, size_t bytes, int access);
 
-static const uint8_t *segment_base;
+static const uint8_t *segment_base; /* NULL: the machine is as it is */
 
-long __wrap_sysconf(int name)
+/* A sanitizer calls these two as well, before it is ready to watch anything. */
+#if defined(__clang__)
+#define UNWATCHED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNWATCHED __attribute__((no_sanitize("thread", "address", "undefined")))
+#endif
+
+UNWATCHED long __wrap_sysconf(int name)
 {
-    return name == _SC_PAGESIZE ? (long)LARGE : __real_sysconf(name);
+    return name == _SC_PAGESIZE && segment_base != NULL ? (long)LARGE : __real_sysconf(name);
 }
 
 /* As the kernel does it there: whole pages. */
-int __wrap_mprotect(void *address, size_t bytes, int access)
+UNWATCHED int __wrap_mprotect(void *address, size_t bytes, int access)
 {
+    if (segment_base == NULL) return __real_mprotect(address, bytes, access);
     if ((size_t)((uint8_t *)address - segment_base) % LARGE == 0)
         return __real_mprotect(address, (bytes + LARGE - 1) / LARGE * LARGE, access);
     errno = EINVAL;
