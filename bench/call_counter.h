@@ -11,6 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/** What to do where it is missing. */
+#define RK_CALL_COUNTER_HINT                                                                         \
+    "system calls are not counted: the kernel's tracepoint cannot be used; as root, it may only be " \
+    "missing: mount -t tracefs nodev /sys/kernel/tracing"
+
 struct rk_call_counter {
     uint32_t count;
     int fds[RASK_WORKERS_MAX + 1];

@@ -2,6 +2,7 @@
 /* Part `batch`: 16 requests to 16 workers that sleep: with the hint that more comes (all wakes leave together behind the
  * last one), and without it (a wake each). Both ways over one session, in turns: system calls and time of the
  * submitting side. */
+#include "call_counter.h"
 #include "exit_codes.h"
 #include "wake.h"
 #include <rask/client.h>
@@ -85,6 +86,7 @@ static void report(struct rk_suite *wake, struct way *all, struct rk_series *sav
     json_object_set_new(wake->out, "saved_ns", rk_suite_spread(saved_ns));
     json_object_set_new(wake->out, "engine", rk_json_text(wake->results[0].engine));
     json_object_set_new(wake->out, "lanes_open", json_integer(wake->results[0].lanes_open));
+    if (all[TOGETHER].counted_batches == 0) rk_suite_print(wake, "  note: %s\n", RK_CALL_COUNTER_HINT);
     rk_suite_print(wake, "  saved per batch: %.1f us (%.1f .. %.1f)\n", rk_series_percentile(saved_ns, 50) / 1e3,
                    rk_series_percentile(saved_ns, 10) / 1e3, rk_series_percentile(saved_ns, 90) / 1e3);
 #if !defined(RASK_SUBMIT_MORE)

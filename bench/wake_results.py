@@ -22,7 +22,8 @@ def parked(part):
     counted = any(row[3] != "-" for row in rows)
     print(("System calls are counted by the kernel (raw_syscalls tracepoint) in slices of their own, client and worker\n"
            "together" if counted else
-           "System calls were not counted: the kernel's tracepoint (raw_syscalls) could not be opened")
+           "System calls were not counted: the kernel's tracepoint (raw_syscalls) could not be opened\n"
+           "(as root: `mount -t tracefs nodev /sys/kernel/tracing` makes it visible)")
           + "; sleeps are voluntary\ncontext switches.\n")
 
 
