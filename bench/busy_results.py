@@ -56,7 +56,7 @@ def section(runs, at):
           f"engine {first['engine']}, barrier {first['barrier']}.")
     print("- Full round trips between two processes, floors and rask in turn. p50 and ratios from batches between two clock\n"
           "  reads, other percentiles from round trips each with a clock read in it, and of a pipeline from one call in 61. The\n"
-          "  floor is the best bare ping-pong over lines that both sides may write, the sealed one over memory like rask's. In\n"
+          "  floor is the best bare ping-pong over lines that both sides may write, the sealed one over memory like its rings'. In\n"
           "  brackets the 10th to the 90th percentile of slices.")
     for note in sorted({note for run in runs for note in run["notes"]}):
         print(f"- Note: {note}.")

@@ -149,10 +149,10 @@ int rk_report_text(const struct rk_report *report)
     print_floors(report);
     printf("\n");
     print_method(report);
-    printf(
-        "  ratio_p50: to the best ping-pong over lines that both sides may write. ratio_sealed_p50: to the best one "
-        "over\n"
-        "  memory like rask's, which the kernel lets one side write alone; the difference is what that costs here.\n");
+    printf("  ratio_p50: to the best ping-pong over lines that both sides may write. ratio_sealed_p50: to the best one "
+           "over\n"
+           "  memory like that of rask's rings, which the kernel lets one side write alone; calls made one at a time "
+           "use other.\n");
     printf("  %" PRIu64 " calls measured in %.2f s, floors and rask in turn%s.\n", figures->rask.calls,
            (double)figures->elapsed_ns / 1e9, report->interrupted ? "; INTERRUPTED" : "");
     for (uint32_t i = 0; i < report->note_count; i++) printf("  note: %s\n", report->notes[i]);

@@ -58,7 +58,7 @@ static json_t *floor_variants(const struct rk_report *report)
     return list;
 }
 
-/** The best of those over memory like rask's. */
+/** The best of those over memory like that of rask's rings. */
 static void add_floor_sealed(json_t *out, const struct rk_report *report)
 {
     const struct rk_figures *figures = report->figures;
