@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "reachable.h"
+
 #define LARGE (4u * RK_PAGE_BYTES)
 #define BYTES (4u * LARGE)
 
@@ -41,16 +43,6 @@ UNWATCHED int __wrap_mprotect(void *address, size_t bytes, int access)
         return __real_mprotect(address, (bytes + LARGE - 1) / LARGE * LARGE, access);
     errno = EINVAL;
     return -1;
-}
-
-static bool reachable(const void *byte)
-{
-    int fds[2];
-    assert_int_equal(pipe(fds), 0);
-    ssize_t written = write(fds[1], byte, 1);
-    close(fds[0]);
-    close(fds[1]);
-    return written == 1;
 }
 
 static void test_pages_that_are_needed_stay_and_others_are_hidden(void **state)

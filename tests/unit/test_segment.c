@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "reachable.h"
+
 #include "open_fds.h"
 
 #define BYTES (4u * RK_PAGE_BYTES)
@@ -103,18 +105,6 @@ static void test_bell_is_written_by_both_but_keeps_its_size(void **state)
     assert_int_equal(ftruncate(theirs.fd, 2 * BYTES), -1);
     rk_segment_finish(&theirs);
     rk_segment_finish(&ours);
-}
-
-/* Does a system call find the byte readable? */
-static bool reachable(const void *byte)
-{
-    int pipe_fds[2];
-    assert_int_equal(pipe(pipe_fds), 0);
-    ssize_t written = write(pipe_fds[1], byte, 1);
-    assert_true(written == 1 || errno == EFAULT);
-    close(pipe_fds[0]);
-    close(pipe_fds[1]);
-    return written == 1;
 }
 
 static void test_hidden_parts_are_out_of_reach_until_shown(void **state)
