@@ -17,12 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A run is a third of what is in flight, at most this long. */
+/** A run is a third of what is in flight, at most this long. Lines are fetched half a run before they are read. */
 #define RK_RUN_MAX 32u
 /** From this many in flight on runs are waited for. */
 #define RK_RUN_DEEP 24u
-/** How many messages ahead a reader fetches lines, of those that are certain. */
-#define RK_READ_AHEAD 12u
 /** Messages of a run that may go by the pair. */
 #define RK_RUN_PAIR 2u
 /** Looks for a run, about 100 ns each. */
@@ -59,13 +57,17 @@ static inline bool rk_run_there(const struct rk_reading *at, uint32_t behind)
     return rk_load_acquire(slot) - (at->position + behind + 1) <= RK_RUN_PAIR;
 }
 
-/** Before a message is read: fetch the line of a later one, and see in time how far the next run has come. */
+/** Before a message is read: fetch the line of a later one, and see in time how far the next run has come. The line that this is
+ * seen from is asked for a quarter of a run earlier, so that nobody waits for it. */
 static inline void rk_run_ahead(struct rk_run *run, const struct rk_reading *at)
 {
-    uint64_t later = at->position + RK_READ_AHEAD;
-    if (later > run->sure) return;
-    if (later == run->sure && rk_run_there(at, RK_READ_AHEAD + run->length - 1)) run->sure += run->length;
-    if (later < run->sure) __builtin_prefetch(rk_slots_behind(at->ring, at->next, RK_READ_AHEAD, at->mask));
+    if (at->position >= run->sure) return;
+    uint32_t length = run->length, ahead = length / 2;
+    uint64_t later = at->position + ahead;
+    if (later + length / 4 == run->sure)
+        __builtin_prefetch(rk_slots_behind(at->ring, at->next, ahead + length / 4 + length - 1, at->mask));
+    if (later == run->sure && rk_run_there(at, ahead + length - 1)) run->sure += length;
+    if (later < run->sure) __builtin_prefetch(rk_slots_behind(at->ring, at->next, ahead, at->mask));
 }
 
 /** Is a whole run there, of what is in flight? Then its first lines are on their way. */
@@ -75,8 +77,7 @@ static inline bool rk_run_look(struct rk_run *run, const struct rk_reading *at, 
     if (!rk_run_there(at, length - 1)) return false;
     run->sure = at->position + length;
     run->length = (uint16_t)length;
-    for (uint32_t i = 0; i < length && i < RK_READ_AHEAD; i++)
-        __builtin_prefetch(rk_slots_behind(at->ring, at->next, i, at->mask));
+    for (uint32_t i = 0; i < length / 2; i++) __builtin_prefetch(rk_slots_behind(at->ring, at->next, i, at->mask));
     return true;
 }
 

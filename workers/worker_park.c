@@ -15,6 +15,7 @@ static void before_sleep(struct rk_worker *worker)
 {
     rk_store_relaxed(&worker->page->parks, worker->page->parks + 1);
     if (worker->page->queue_depth != 0) rk_store_relaxed(&worker->page->queue_depth, 0);
+    worker->counted_ns = 0;
     if (worker->page->streams != 0) rk_streams_look(worker);
     if (rk_log_owes()) rk_log_settle();
     rk_store_relaxed(&worker->page->log_dropped, rk_log_dropped());

@@ -29,6 +29,7 @@ struct rk_worker {
     uint64_t epoch;                               /* 2 per request; odd in the status page: inside a handler */
     uint32_t until_sample;                        /* requests until one is timed */
     uint32_t service_ns;                          /* what is said of them to clients */
+    uint64_t counted_ns;                          /* when it was last counted what waits; 0: it ran out of work since */
     uint64_t tick_ns;                             /* when it was last thought about holding a bell back */
     uint64_t spent_epoch;                         /* from here on it wants to be replaced */
     struct rk_ladder ladder;
