@@ -119,18 +119,17 @@ static inline bool over(const struct rask *s, const struct rk_lane *lane)
  * others, and the worker does not run out of work. */
 static inline uint32_t at_once(const struct rask *s, const struct rk_lane *lane)
 {
-    uint32_t load = rk_lane_load(lane), run = rk_run_length(load);
-    bool all = !s->gathers || load < RK_RUN_DEEP || s->sink_room <= run || !rk_ladder_meets(&s->ladder);
-    return all ? s->sink_room : run;
+    uint32_t load = rk_lane_load(lane);
+    return s->gathers && load >= RK_RUN_DEEP && rk_ladder_meets(&s->ladder) ? rk_run_length(load) : UINT32_MAX;
 }
 
-/** At most `most` usual responses, one after the other, straight from their slots to the caller's array. Returns how many.
- * Counted once for all of them; it is most of what a busy pipeline does here. */
+/** Usual responses, one after the other, straight from their slots to the caller's array, at most `most` and what it has room
+ * for. Returns how many. Counted once for all of them; it is most of what a busy pipeline does here. */
 static uint32_t take_straight(struct rask *s, struct rk_lane *lane, uint32_t most)
 {
     struct rask_completion *out = &s->sink[s->sink_count];
-    uint32_t count = 0, length, next;
-    while (count < most && rk_lane_ready(lane)) {
+    uint32_t count = 0, room = s->sink_room < most ? s->sink_room : most, length, next;
+    while (count < room && rk_lane_ready(lane)) {
         struct rk_reading at = rk_lane_reading(lane);
         rk_run_ahead(&lane->run, &at);
         struct rk_ticket *ticket = rk_lane_plain(lane, &s->tickets, &length, &next);
@@ -184,18 +183,15 @@ __attribute__((noinline)) static bool begin_run(struct rask *s, struct rk_lane *
     return true;
 }
 
-/** Take what a lane has: everything, or what the caller's array has room for. */
+/** Take what a lane has: everything, or what the caller's array has room for and at_once() says. */
 uint32_t rk_take_responses(struct rask *s, struct rk_lane *lane, bool everything)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, most = everything ? UINT32_MAX : at_once(s, lane);
     lane->stuck = false;
     if (rk_lane_load(lane) >= RK_RUN_DEEP && !begin_run(s, lane, everything, &count)) return count;
-    if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled) {
-        uint32_t most = at_once(s, lane);
-        uint32_t taken = take_straight(s, lane, most);
-        count += taken;
-        if (!everything && taken > 0 && (taken == most || over(s, lane))) return count;
-    }
-    while (may_take(s, lane, everything) && take_next(s, lane)) count++;
+    if (s->sink_room > 0 && s->awaited == NULL && !lane->broken && !lane->stalled)
+        count += take_straight(s, lane, most);
+    if (count > 0 && !everything && over(s, lane)) return count;
+    while (count < most && may_take(s, lane, everything) && take_next(s, lane)) count++;
     return count;
 }
