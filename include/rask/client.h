@@ -241,8 +241,9 @@ int rask_abandon(struct rask *s, struct rask_request *request);
  * Completions of other workers come in any order. no-block, session thread. */
 int rask_poll(struct rask *s, struct rask_completion *out, uint32_t max);
 
-/** As rask_poll(), but waits until there is at least one completion or one callback ran. In a deep pipeline it may leave
- * completions that are there for the next call.
+/** As rask_poll(), but waits until there is at least one completion or one callback ran. With 24 or more in
+ * flight at a worker it may hand over only a third of them, at most 34, and leave what else is there for the next call: a
+ * caller that sends others in between keeps the worker busy.
  * deadline_ns: absolute CLOCK_MONOTONIC, 0 for none. Returns the count (0: only callbacks ran, or a stream
  * went on).
  * Errors: -ETIMEDOUT; -EINTR (only with RASK_OPTION_INTERRUPTIBLE) a signal came: call again; -ENODATA nothing is in
